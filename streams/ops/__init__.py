@@ -1,0 +1,1 @@
+"""What operators see and touch: logs, metrics, lag, probes, dead letters, and the processes themselves."""
