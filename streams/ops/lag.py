@@ -109,8 +109,8 @@ class LagPoller:
     async def poll(self) -> list[Lag]:
         """Read offsets now. Raises KafkaError, OSError or TimeoutError."""
         admin, consumer = self.clients or await self.connect()
-        wanted = {topic for topics in self.groups.values() for topic in topics}
-        described = await admin.describe_topics(sorted(wanted))
+        wanted = {topic for topics in self.groups.values() for topic in topics} & set(await admin.list_topics())
+        described = await admin.describe_topics(sorted(wanted)) if wanted else []  # asking for a missing topic may create it
         tps = {t["topic"]: [TopicPartition(t["topic"], p["partition"]) for p in t["partitions"]] for t in described}
         every = [tp for each in tps.values() for tp in each]
         if not every:
@@ -118,8 +118,9 @@ class LagPoller:
         ends, begins = await consumer.end_offsets(every), await consumer.beginning_offsets(every)
         open_at: dict[tuple[str, TopicPartition], int] = {}
         for group, topics in self.groups.items():
-            committed = await admin.list_consumer_group_offsets(group)
-            for tp in (tp for topic in topics for tp in tps.get(topic, [])):
+            read = [tp for topic in topics for tp in tps.get(topic, [])]
+            committed = await admin.list_consumer_group_offsets(group, partitions=read) if read else {}
+            for tp in read:
                 known = committed[tp].offset if tp in committed else -1
                 open_at[group, tp] = min(max(known, begins[tp]), ends[tp])
         await self.read_ages(consumer, {(tp, at) for (_, tp), at in open_at.items() if at < ends[tp]})

@@ -30,20 +30,20 @@ class Metrics:
         self.events_late = Counter("headrace_events_late", "Events too old to trigger anything", ["topic"], registry=r)
         self.texts_cut = Counter("headrace_texts_cut", "Text fields longer than the limit", ["topic"], registry=r)
 
-        # Work: step is read, decode, compute, produce, store or ack.
-        self.batch_size = Histogram("headrace_batch_size", "Records in a batch", ["stage"], buckets=SIZES, registry=r)
+        # Work, by input topic (latency: by output topic). A step is a part of a batch: decode, compute, produce, store, settle.
+        self.batch_size = Histogram("headrace_batch_size", "Records in a batch", ["topic"], buckets=SIZES, registry=r)
         self.batch_seconds = Histogram(
-            "headrace_batch_seconds", "Time of one step of a batch", ["stage", "step"], buckets=SECONDS, registry=r
+            "headrace_batch_seconds", "Time of one step of a batch", ["topic", "step"], buckets=SECONDS, registry=r
         )
         self.e2e_latency_seconds = Histogram(
-            "headrace_e2e_latency_seconds", "From the event to its acknowledged output", ["stage"], buckets=LATENCY, registry=r
+            "headrace_e2e_latency_seconds", "From the event to its acknowledged output", ["topic"], buckets=LATENCY, registry=r
         )
-        self.retries = Counter("headrace_retries", "Batches tried again after a passing failure", ["stage", "reason"], registry=r)
-        self.conflicts = Counter("headrace_conflicts", "Profiles written meanwhile by another worker", ["stage"], registry=r)
+        self.retries = Counter("headrace_retries", "Work tried again after a passing failure", ["step", "reason"], registry=r)
+        self.conflicts = Counter("headrace_conflicts", "Profiles written meanwhile by another worker", ["topic"], registry=r)
         self.rebuilt_profiles = Counter("headrace_rebuilt_profiles", "Stored profiles that did not decode", registry=r)
         self.timers_fired = Counter("headrace_timers_fired", "Timers that came due", ["timer"], registry=r)
         self.last_progress_timestamp_seconds = Gauge(
-            "headrace_last_progress_timestamp_seconds", "When this worker last finished a batch", ["stage"], registry=r
+            "headrace_last_progress_timestamp_seconds", "When this worker last finished a batch", ["topic"], registry=r
         )
 
         # Kafka. Every worker reports all partitions of its groups, so take the max over workers, not the sum.
@@ -58,8 +58,8 @@ class Metrics:
             "headrace_lag_polled_timestamp_seconds", "When lag was last read from Kafka", registry=r
         )
         self.lag_poll_errors = Counter("headrace_lag_poll_errors", "Readings of lag that failed", registry=r)
-        self.assigned_partitions = Gauge("headrace_assigned_partitions", "Partitions of this worker", ["stage"], registry=r)
-        self.rebalances = Counter("headrace_rebalances", "Rebalances of the group seen by this worker", ["stage"], registry=r)
+        self.assigned_partitions = Gauge("headrace_assigned_partitions", "Partitions of this worker", registry=r)
+        self.rebalances = Counter("headrace_rebalances", "Rebalances of the group seen by this worker", registry=r)
         self.produce_errors = Counter("headrace_produce_errors", "Records that Kafka did not take", ["topic"], registry=r)
         self.redis_errors = Counter("headrace_redis_errors", "Redis commands that failed", ["kind"], registry=r)
 
@@ -68,7 +68,7 @@ class Metrics:
         self.suppressions = Counter("headrace_suppressions", "Messages not sent", ["campaign", "reason"], registry=r)
         self.decisions = Counter("headrace_decisions", "Choices of the policy", ["factor", "arm"], registry=r)
         self.rewards = Counter("headrace_rewards", "Outcomes credited to a decision", ["kind"], registry=r)
-        self.rewards_unknown = Counter("headrace_rewards_unknown", "Outcomes without a known decision", ["kind"], registry=r)
+        self.rewards_unknown = Counter("headrace_rewards_unknown", "Outcomes without a known decision", ["topic"], registry=r)
 
         # Models: model is "encoder" or "generator", outcome "ok" or why not.
         self.model_requests = Counter("headrace_model_requests", "Calls of a model", ["model", "outcome"], registry=r)
