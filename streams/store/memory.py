@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from schemas.errors import FatalError
-
 from streams.store import keys
 from streams.store.interface import (
     ABSENT,
