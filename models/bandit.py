@@ -20,9 +20,9 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from schemas.errors import ShapeError
 
 from models.normal import win_probabilities
+from schemas.errors import ShapeError
 
 Vector = NDArray[np.float64]
 
@@ -117,6 +117,10 @@ class Stats:
             sums.b += (w * reward_delta) * x
             sums.sum_r += w * reward_delta
             sums.sum_r2 += w * reward_delta * (2.0 * before + reward_delta)
+
+    def copy(self) -> Stats:
+        """An independent twin: updating one does not change the other."""
+        return merge([self], dim=self.dim, half_life_s=self.half_life_s)
 
     def encode(self) -> bytes:
         """Canonical bytes: equal sums have equal bytes. Only the upper triangle of each symmetric matrix is kept."""

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from schemas.errors import ShapeError
 
 from models.bandit import DIM, FACTORS, HALF_LIFE_S, LANDMARK_S, Posterior, Stats, merge
 from models.normal import normal_cdf, win_probabilities
+from schemas.errors import ShapeError
 
 NOW = LANDMARK_S + 300 * 86_400.0
 

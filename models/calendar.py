@@ -1,0 +1,76 @@
+"""The shopper's own day: time zone, calendar-day counts, quiet hours and hours to send at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from schemas.errors import SettingsError
+
+SEND_HOURS = {"morning": 9, "evening": 18}  # local hour for each arm of `send_hour`; "now" waits for none
+
+
+def zone(*names: str | None) -> tzinfo:
+    """The first of `names` that is a known time zone, else UTC. Call it with profile, context and shop, in this order.
+
+    >>> zone(None, "Mars/Olympus", "Asia/Shanghai")
+    zoneinfo.ZoneInfo(key='Asia/Shanghai')
+    """
+    for name in names:
+        found = _load(name) if name else None
+        if found is not None:
+            return found
+    return UTC
+
+
+@lru_cache(maxsize=1024)
+def _load(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, malformed or a folder of the database: producers send anything
+        return None
+
+
+def sent_on_this_day(sends: Iterable[float], *, now: float, tz: tzinfo) -> int:
+    """How many of `sends` fall on the shopper's calendar day of `now`; not the last 24 hours."""
+    today = datetime.fromtimestamp(now, tz).date()
+    return sum(1 for at in sends if at <= now and datetime.fromtimestamp(at, tz).date() == today)
+
+
+def next_local_hour(now: float, hour: int, *, tz: tzinfo) -> float:
+    """The next time that it is `hour` o'clock where the shopper is, strictly after `now`."""
+    day = datetime.fromtimestamp(now, tz).date()
+    for ahead in range(3):
+        moment = datetime.combine(day + timedelta(days=ahead), time(hour), tzinfo=tz).timestamp()
+        if moment > now:
+            return moment
+    raise AssertionError("unreachable: three days hold every hour")
+
+
+def quiet_until(now: float, *, start_hour: int, end_hour: int, tz: tzinfo) -> float | None:
+    """When the quiet hours that hold `now` end; None outside them. 21 to 8 spans midnight; equal hours mean none."""
+    hour = datetime.fromtimestamp(now, tz).hour
+    length = (end_hour - start_hour) % 24
+    return next_local_hour(now, end_hour, tz=tz) if (hour - start_hour) % 24 < length else None
+
+
+def send_time(arm: str, *, now: float, tz: tzinfo, pace: float = 1.0) -> float:
+    """When a message of a `send_hour` arm leaves. `pace` divides the wait, as everywhere."""
+    hour = SEND_HOURS.get(arm)
+    return now if hour is None else now + (next_local_hour(now, hour, tz=tz) - now) / pace
+
+
+def parse_quiet_hours(text: str) -> tuple[int, int] | None:
+    """`"21-8"` as (21, 8), `"off"` as None.
+
+    >>> parse_quiet_hours("21-8")
+    (21, 8)
+    """
+    if text.strip().lower() == "off":
+        return None
+    start, dash, end = text.partition("-")
+    if dash and start.strip().isdecimal() and end.strip().isdecimal() and int(start) < 24 and int(end) < 24:
+        return int(start), int(end)
+    raise SettingsError([f"quiet hours must be like 21-8 or off, got {text!r}"])

@@ -1,0 +1,134 @@
+"""What happened after a decision, as one number that can be corrected later.
+
+An `Outcome` is a set: each kind counts once, revenue once for each order. The reward is a function of the set, so that a
+repeated event changes nothing, order does not matter, and what a late event teaches is the difference of two rewards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import msgspec
+
+from schemas.errors import SettingsError, ShapeError
+
+MAX_ORDERS = 32  # orders kept for one decision; a further one earns nothing
+IMPLIES: Mapping[str, tuple[str, ...]] = {  # a click implies an open implies a delivery, whatever was lost on the way
+    "opened": ("delivered",),
+    "clicked": ("opened", "delivered"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """What each kind is worth, in conversions."""
+
+    delivered: float = 0.0
+    opened: float = 0.02  # weak: mail programs open messages by themselves
+    visited: float = 0.05  # a recommended item was opened in the shop
+    clicked: float = 0.1
+    dismissed: float = -0.02
+    bounced: float = 0.0  # says something about an address, nothing about the choice
+    converted: float = 1.0
+    refunded: float = -1.0  # for the refunded share of the orders
+    unsubscribed: float = -2.0
+    complained: float = -5.0
+    revenue_share: float = 0.01  # added for each unit of net revenue
+    revenue_cap: float = 200.0  # net revenue counted for one order, so that one order does not outshout a hundred
+
+    @classmethod
+    def load(cls, given: Mapping[str, object]) -> Values:
+        """From settings; every unknown name and every bad number is reported at once."""
+        known = {field.name for field in fields(cls)}
+        problems = [f"reward {name!r} is unknown; known are {', '.join(sorted(known))}" for name in given if name not in known]
+        numbers: dict[str, float] = {}
+        for name, value in given.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                problems.append(f"reward {name} must be a finite number, got {value!r}")
+            else:
+                numbers[name] = float(value)
+        problems += [
+            f"reward {n} must be 0 or more, got {numbers[n]}" for n in ("revenue_share", "revenue_cap") if numbers.get(n, 0) < 0
+        ]
+        if problems:
+            raise SettingsError(problems)
+        return cls(**numbers)
+
+
+VALUES = Values()
+KINDS = frozenset(field.name for field in fields(Values)) - {"revenue_share", "revenue_cap"}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What is known to have followed one decision."""
+
+    kinds: tuple[str, ...] = ()  # sorted, each once
+    orders: dict[str, float] = {}  # order id -> revenue
+    refunds: dict[str, float] = {}  # order id -> amount given back; 0 means all of it
+
+    @property
+    def kinds_count(self) -> int:
+        return len(self.kinds)
+
+
+def reward(outcome: Outcome, *, values: Values = VALUES) -> float:
+    """The worth of everything known so far."""
+    kinds = set(outcome.kinds)
+    for kind in outcome.kinds:
+        kinds.update(IMPLIES.get(kind, ()))
+    total = 0.0
+    for kind in sorted(kinds - {"refunded"}):  # sorted: floats add up the same in every process
+        total += getattr(values, kind)
+    given_back = 0.0
+    for order_id in sorted(outcome.orders):
+        revenue = outcome.orders[order_id]
+        share = refunded_share(outcome, order_id)
+        given_back += share / len(outcome.orders)
+        total += values.revenue_share * min(revenue * (1.0 - share), values.revenue_cap)
+    return total + values.refunded * given_back
+
+
+def refunded_share(outcome: Outcome, order_id: str) -> float:
+    """How much of an order went back, 0-1."""
+    amount = outcome.refunds.get(order_id)
+    if amount is None:
+        return 0.0
+    revenue = outcome.orders.get(order_id, 0.0)
+    return min(amount / revenue, 1.0) if amount > 0 and revenue > 0 else 1.0
+
+
+def apply(
+    outcome: Outcome, kind: str, value: float = 0.0, *, order_id: str = "", values: Values = VALUES
+) -> tuple[Outcome, float]:
+    """The outcome with one more event, and by how much the reward changed. The same event again changes nothing.
+
+    `value` is the revenue of a `converted` order, or the amount of a `refunded` one (0: all of it). A refund that comes
+    before its order is kept until then.
+
+    >>> clicked, first = apply(Outcome(), "clicked")
+    >>> round(first, 2), apply(clicked, "clicked")[1]
+    (0.12, 0.0)
+    """
+    if kind not in KINDS:
+        raise ShapeError(f"reward kind {kind!r} is not one of {', '.join(sorted(KINDS))}")
+    if not math.isfinite(value) or value < 0:
+        raise ShapeError("revenue of an order must be finite and 0 or more")
+    orders, refunds = outcome.orders, outcome.refunds
+    if kind == "converted":
+        orders = _put(orders, order_id, max(value, orders.get(order_id, 0.0)))
+    elif kind == "refunded":
+        known = refunds.get(order_id, value)
+        refunds = _put(refunds, order_id, max(value, known) if value and known else 0.0)
+    after = Outcome(kinds=tuple(sorted({*outcome.kinds, kind})), orders=orders, refunds=refunds)
+    if after == outcome:
+        return outcome, 0.0
+    return after, reward(after, values=values) - reward(outcome, values=values)
+
+
+def _put(held: dict[str, float], order_id: str, value: float) -> dict[str, float]:
+    """The largest value said of an order stands, so that repeated and reordered events agree on it."""
+    if order_id not in held and len(held) >= MAX_ORDERS:
+        return held
+    return {**held, order_id: value}

@@ -1,0 +1,124 @@
+"""What a decision earned: once for each thing that happened, whatever the order and however late."""
+
+from itertools import permutations
+
+import msgspec
+import pytest
+
+from models.rewards import IMPLIES, KINDS, MAX_ORDERS, Outcome, Values, apply, reward
+from schemas.errors import SettingsError, ShapeError
+
+Step = tuple[str, float, str]
+
+
+def after(*steps: Step) -> tuple[Outcome, float]:
+    outcome, total = Outcome(), 0.0
+    for kind, value, order_id in steps:
+        outcome, difference = apply(outcome, kind, value, order_id=order_id)
+        total += difference
+    return outcome, total
+
+
+def test_an_open_a_click_and_an_order_add_up():
+    outcome, total = after(("opened", 0, ""), ("clicked", 0, ""), ("converted", 50.0, "o1"))
+
+    assert total == pytest.approx(0.02 + 0.1 + 1.0 + 0.5)
+    assert outcome.kinds == ("clicked", "converted", "opened")
+    assert outcome.kinds_count == 3
+
+
+def test_the_same_event_again_earns_nothing():
+    once, _ = after(("clicked", 0, ""), ("converted", 50.0, "o1"))
+
+    again, difference = apply(once, "converted", 50.0, order_id="o1")
+
+    assert again is once
+    assert difference == 0.0
+
+
+def test_a_click_without_its_open_counts_as_opened():
+    assert after(("clicked", 0, ""))[1] == pytest.approx(0.12)
+    assert after(("clicked", 0, ""), ("opened", 0, ""))[1] == pytest.approx(0.12)
+
+
+def test_every_order_of_the_same_events_earns_the_same():
+    steps = [
+        ("clicked", 0.0, ""),
+        ("converted", 80.0, "o1"),
+        ("refunded", 20.0, "o1"),
+        ("converted", 10.0, "o2"),
+        ("refunded", 0.0, "o2"),
+    ]
+
+    results = {
+        (outcome, round(total, 9))
+        for outcome, total in map(lambda p: after(*p), permutations(steps))
+        for outcome in [str(outcome.kinds)]
+    }
+
+    assert len(results) == 1
+
+
+def test_a_full_refund_takes_back_what_the_order_earned():
+    _, total = after(("converted", 50.0, "o1"), ("refunded", 0.0, "o1"))
+
+    assert total == pytest.approx(0.0)
+
+
+def test_a_half_refund_takes_back_half():
+    _, total = after(("converted", 50.0, "o1"), ("refunded", 25.0, "o1"))
+
+    assert total == pytest.approx((1.0 + 0.5) / 2)
+
+
+def test_a_refund_of_an_order_that_was_never_ours_costs_nothing():
+    outcome, total = after(("refunded", 99.0, "stranger"))
+
+    assert total == 0.0
+    assert outcome.kinds == ("refunded",)
+
+
+def test_two_orders_convert_once_and_both_bring_revenue():
+    assert after(("converted", 10.0, "o1"), ("converted", 30.0, "o2"))[1] == pytest.approx(1.0 + 0.4)
+
+
+def test_one_huge_order_does_not_outshout_the_rest():
+    assert after(("converted", 1e6, "o1"))[1] == pytest.approx(1.0 + 2.0)
+
+
+def test_a_complaint_outweighs_several_conversions():
+    assert after(("converted", 0.0, "o1"), ("complained", 0.0, ""))[1] == pytest.approx(-4.0)
+
+
+def test_an_outcome_survives_being_stored():
+    outcome, _ = after(("clicked", 0, ""), ("converted", 50.0, "o1"), ("refunded", 5.0, "o1"))
+
+    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(outcome), type=Outcome)
+
+    assert stored == outcome
+    assert reward(stored) == reward(outcome)
+
+
+def test_the_orders_of_one_decision_are_bounded():
+    outcome, _ = after(*(("converted", 1.0, f"o{i}") for i in range(MAX_ORDERS + 5)))
+
+    assert len(outcome.orders) == MAX_ORDERS
+
+
+def test_unknown_kinds_and_impossible_revenue_are_refused():
+    with pytest.raises(ShapeError, match="reward kind 'liked'"):
+        apply(Outcome(), "liked")
+    with pytest.raises(ShapeError, match="revenue"):
+        apply(Outcome(), "converted", float("nan"), order_id="o1")
+
+
+def test_every_wrong_reward_setting_is_named_at_once():
+    with pytest.raises(SettingsError) as caught:
+        Values.load({"liked": 1.0, "opened": "much", "revenue_share": -1})
+
+    assert len(caught.value.problems) == 3
+    assert Values.load({"opened": 0}).opened == 0.0
+
+
+def test_what_is_implied_is_a_kind_itself():
+    assert {kind for kinds in IMPLIES.values() for kind in kinds} | set(IMPLIES) <= KINDS
