@@ -130,8 +130,9 @@ class Settings:
         return replace(settings, **said(settings))
 
     def environ(self) -> dict[str, str]:
-        """The variables that make `read` return these settings again: what a parent hands its worker processes."""
-        return {variable(name): written(getattr(self, name)) for name in dials() if getattr(self, name) not in (None, "")}
+        """The variables that make `read` return these settings again: what a parent lays over its own for its children."""
+        values = {variable(name): written(getattr(self, name)) for name in dials()}
+        return values | {variable(name) + "_FILE": "" for name in SECRETS}  # what a file gave is among the values now
 
     def require(self, *names: str) -> None:
         """SettingsError unless each of `names` is set."""
@@ -344,4 +345,6 @@ def without_password(url: str) -> str:
 
 
 def written(value: Any) -> str:
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

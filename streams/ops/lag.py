@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from schemas.topics import short_name
 
+from schemas.topics import short_name
 from streams.ops.health import Health
 from streams.ops.metrics import Metrics
 from streams.settings import Settings

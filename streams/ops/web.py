@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
-from schemas.errors import FatalError
 
+from schemas.errors import FatalError
 from streams.ops.health import Health
 from streams.ops.metrics import Metrics
 
@@ -48,7 +48,7 @@ def application(health: Health, metrics: Metrics, *, token: str = "", routes: It
     return app
 
 
-def guard(token: str) -> web.Middleware:
+def guard(token: str) -> Middleware:
     """Lets probes through, and the rest only with the token or, where there is none, from this machine."""
 
     @web.middleware
