@@ -215,7 +215,7 @@ class Posterior:
             for arm, sums in held.items():
                 prior = np.zeros(stats.dim + 1)
                 prior[-1] = mean  # an arm without data is believed to be as good as the average one, not worth nothing
-                cov = np.linalg.inv(sums.a * fade + ridge * np.eye(stats.dim + 1))
+                cov = np.asarray(np.linalg.inv(sums.a * fade + ridge * np.eye(stats.dim + 1)), dtype=np.float64)
                 self._means[factor, arm] = cov @ (sums.b * fade + ridge * prior)
                 self._covs[factor, arm] = cov * (width * sd) ** 2
 

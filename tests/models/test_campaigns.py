@@ -1,0 +1,292 @@
+"""What starts a message and what calls it off, told as a shopper's afternoon."""
+
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from models.profile import Pending
+
+from models.campaign_file import DEFAULT_FILE
+from models.campaigns import Campaign, arm, load
+from schemas.errors import SettingsError
+from schemas.events import (
+    Body,
+    CheckoutStarted,
+    Context,
+    Fact,
+    Line,
+    OrderCompleted,
+    ProductAdded,
+    ProductRemoved,
+    ProductsSearched,
+    ProductViewed,
+    Source,
+)
+
+ALL = load()
+CART = {"cart_abandonment": ALL["cart_abandonment"]}
+BROWSE = {"browse_abandonment": ALL["browse_abandonment"]}
+DIGEST = {"recommendation_digest": ALL["recommendation_digest"]}
+NAMES = {
+    ProductAdded: "Product Added",
+    ProductRemoved: "Product Removed",
+    ProductViewed: "Product Viewed",
+    ProductsSearched: "Products Searched",
+    OrderCompleted: "Order Completed",
+    CheckoutStarted: "Checkout Started",
+}
+WEEK = 604_800.0
+
+
+@dataclass
+class AShopper:
+    """A profile as far as campaigns know it; `live` applies a fact the way the profile does."""
+
+    user_id: str = "ana"
+    cart: dict[str, tuple[int, float]] = field(default_factory=dict)
+    bought: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    pending: dict[str, Pending] = field(default_factory=dict)
+
+    def live(self, body: Body, *, at: float, campaigns: dict[str, Campaign], pace: float = 1.0) -> "AShopper":
+        match body:
+            case ProductAdded(product_id=product_id):
+                self.cart[product_id] = (1, at)
+            case ProductRemoved(product_id=product_id):
+                self.cart.pop(product_id, None)
+            case OrderCompleted(products=products):
+                for line in products:
+                    times, first, last = self.bought.get(line.product_id, (0, at, at))
+                    self.bought[line.product_id] = (times + 1, min(first, at), max(last, at))
+                    self.cart.pop(line.product_id, None)
+        for change in arm(a_fact(body, at=at), self, campaigns, pace=pace):
+            if change.pending is None:
+                self.pending.pop(change.campaign)
+            else:
+                self.pending[change.campaign] = change.pending
+        return self
+
+
+def a_fact(body: Body, *, at: float) -> Fact:
+    return Fact(
+        source=Source(topic="click", partition=0, offset=int(at)),
+        message_id=f"m-{at}",
+        person="ana",
+        known=True,
+        anonymous_id=None,
+        at=at,
+        late=False,
+        event=NAMES[type(body)],
+        body=body,
+        context=Context(),
+    )
+
+
+def added(product_id: str) -> ProductAdded:
+    return ProductAdded(product_id=product_id)
+
+
+def viewed(product_id: str) -> ProductViewed:
+    return ProductViewed(product_id=product_id)
+
+
+def order(*product_ids: str) -> OrderCompleted:
+    return OrderCompleted(order_id="o1", products=[Line(product_id=product_id) for product_id in product_ids])
+
+
+def test_a_full_cart_waits_an_hour_from_its_last_update():
+    ana = AShopper().live(added("beans"), at=100, campaigns=CART).live(added("cup"), at=700, campaigns=CART)
+
+    pending = ana.pending["cart_abandonment"]
+    assert pending.due == 700 + 3600
+    assert list(pending.product_ids) == ["cup", "beans"]
+    assert pending.trigger.type == "cart_abandonment"
+    assert pending.trigger.message_id == "m-700"
+    assert pending.trigger.product_id == "cup"
+
+
+def test_an_order_calls_the_cart_off_even_if_something_was_left_in_it():
+    ana = AShopper().live(added("beans"), at=100, campaigns=CART).live(added("cup"), at=200, campaigns=CART)
+
+    ana.live(order("beans"), at=300, campaigns=CART)
+
+    assert ana.pending == {}
+
+
+def test_what_goes_into_the_cart_after_the_order_counts_again():
+    ana = AShopper().live(order("beans"), at=300, campaigns=CART).live(added("cup"), at=400, campaigns=CART)
+
+    assert ana.pending["cart_abandonment"].product_ids == ["cup"]
+
+
+def test_an_order_heard_too_late_calls_off_only_what_came_before_it():
+    ana = AShopper().live(added("cup"), at=400, campaigns=CART).live(order("beans"), at=300, campaigns=CART)
+
+    assert ana.pending["cart_abandonment"].due == 400 + 3600
+
+
+def test_emptying_the_cart_calls_it_off():
+    ana = AShopper().live(added("beans"), at=100, campaigns=CART)
+
+    ana.live(ProductRemoved(product_id="beans"), at=200, campaigns=CART)
+
+    assert ana.pending == {}
+
+
+def test_going_to_pay_starts_the_hour_again():
+    ana = AShopper().live(added("beans"), at=100, campaigns=CART).live(CheckoutStarted(), at=900, campaigns=CART)
+
+    assert ana.pending["cart_abandonment"].due == 900 + 3600
+
+
+def test_an_older_cart_update_heard_later_does_not_move_the_hour_back():
+    ana = AShopper().live(added("beans"), at=900, campaigns=CART).live(added("cup"), at=100, campaigns=CART)
+
+    assert ana.pending["cart_abandonment"].due == 900 + 3600
+    assert list(ana.pending["cart_abandonment"].product_ids) == ["beans", "cup"]
+
+
+def test_the_same_cart_waits_the_same_in_whatever_order_it_was_heard():
+    story = [
+        (added("beans"), 100.0),
+        (added("cup"), 200.0),
+        (order("beans"), 300.0),
+        (added("filter"), 400.0),
+        (added("jug"), 500.0),
+    ]
+    ends = set()
+    for heard in permutations(story):
+        ana = AShopper()
+        for body, at in heard:
+            ana.live(body, at=at, campaigns=CART)
+        pending = ana.pending["cart_abandonment"]
+        ends.add((pending.due, pending.trigger.message_id, tuple(pending.product_ids)))
+
+    assert ends == {(500.0 + 3600, "m-500.0", ("jug", "filter"))}
+
+
+def test_a_viewed_product_waits_from_its_last_view():
+    ana = AShopper().live(viewed("beans"), at=100, campaigns=BROWSE).live(viewed("cup"), at=150, campaigns=BROWSE)
+    ana.live(viewed("beans"), at=300, campaigns=BROWSE)
+
+    assert ana.pending["browse_abandonment"].due == 300 + 7200
+    assert list(ana.pending["browse_abandonment"].product_ids) == ["beans", "cup"]
+
+
+def test_a_product_that_went_into_the_cart_is_no_abandoned_view():
+    ana = AShopper().live(viewed("beans"), at=100, campaigns=BROWSE).live(viewed("cup"), at=150, campaigns=BROWSE)
+
+    ana.live(added("beans"), at=200, campaigns=BROWSE)
+    assert ana.pending["browse_abandonment"].product_ids == ["cup"]
+
+    ana.live(added("cup"), at=250, campaigns=BROWSE)
+    assert ana.pending == {}
+
+
+def test_viewing_what_lies_in_the_cart_or_was_just_bought_starts_nothing():
+    in_cart = AShopper(cart={"beans": (1, 50.0)})
+    just_bought = AShopper(bought={"beans": (1, 120.0, 120.0)})
+
+    assert in_cart.live(viewed("beans"), at=100, campaigns=BROWSE).pending == {}
+    assert just_bought.live(viewed("beans"), at=100, campaigns=BROWSE).pending == {}
+
+
+def test_viewing_again_what_was_bought_long_ago_starts_a_wait():
+    ana = AShopper(bought={"beans": (1, 50.0, 50.0)}).live(viewed("beans"), at=100, campaigns=BROWSE)
+
+    assert ana.pending["browse_abandonment"].product_ids == ["beans"]
+
+
+def test_a_busy_week_makes_one_digest_and_the_next_week_another():
+    ana = AShopper()
+    dues = []
+    for day in range(14):
+        ana.live(ProductsSearched(query="coffee"), at=1e9 + day * 86_400, campaigns=DIGEST)
+        due = ana.pending["recommendation_digest"].due
+        if due <= 1e9 + (day + 1) * 86_400:  # it fires
+            del ana.pending["recommendation_digest"]
+        dues.append(due)
+
+    assert len(set(dues)) in (2, 3)
+    assert {round(later - earlier) for earlier, later in zip(sorted(set(dues)), sorted(set(dues))[1:], strict=False)} == {WEEK}
+
+
+def test_shoppers_get_their_digests_at_different_times():
+    shoppers = [AShopper(user_id=f"u{n}").live(viewed("beans"), at=1e9, campaigns=DIGEST) for n in range(50)]
+
+    dues = {shopper.pending["recommendation_digest"].due for shopper in shoppers}
+
+    assert len(dues) == 50
+    assert all(1e9 < due <= 1e9 + WEEK for due in dues)
+
+
+def test_in_a_demo_half_an_hour_is_a_second():
+    ana = AShopper().live(added("beans"), at=100, campaigns=CART, pace=1800.0)
+
+    assert ana.pending["cart_abandonment"].due == pytest.approx(102.0)
+
+
+def test_a_search_changes_no_cart_and_no_view():
+    ana = AShopper().live(added("beans"), at=100, campaigns=CART)
+
+    assert arm(a_fact(ProductsSearched(query="x"), at=200), ana, CART | BROWSE) == []
+
+
+def test_the_campaigns_that_ship_are_the_three_of_the_readme():
+    assert list(ALL) == ["cart_abandonment", "browse_abandonment", "recommendation_digest"]
+    assert ALL["cart_abandonment"].quiet_hours == (21, 8)
+    assert replace(ALL["recommendation_digest"], name="x").period_s == WEEK
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_problem_of_a_campaign_file_is_named_at_once(tmp_path):
+    path = written(
+        tmp_path / "campaigns.yaml",
+        """
+a: {rule: cart, triggers: [Product Eaten], wait_s: -1, expiry_s: 60, content: poem, colour: red}
+b: {rule: digest, triggers: [Product Viewed], wait_s: 0, expiry_s: 60, content: digest}
+"c d": {}
+e: 3
+""",
+    )
+
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+
+    problems = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 7
+    parts = [
+        "a.triggers: 'Product Eaten'",
+        "a.wait_s",
+        "a.content",
+        "a.colour: unknown",
+        "b.period_s: missing",
+        "c d",
+        "e: expected",
+    ]
+    for part in parts:
+        assert part in problems
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [", "!!python/object/apply:os.system ['true']"])
+def test_a_file_that_is_no_campaign_file_is_refused(tmp_path, text):
+    with pytest.raises(SettingsError, match=r"campaigns\.yaml"):
+        load(written(tmp_path / "campaigns.yaml", text))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml"):
+        load(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("off", ["off", '"off"'])  # YAML reads the first as false
+def test_quiet_hours_can_be_off_in_both_ways_of_writing_it(tmp_path, off):
+    text = DEFAULT_FILE.read_text(encoding="utf-8").replace("quiet_hours: 21-8", f"quiet_hours: {off}", 1)
+
+    campaigns = load(written(tmp_path / "campaigns.yaml", text))
+
+    assert [campaign.quiet_hours for campaign in campaigns.values()] == [None, (21, 8), (21, 8)]
