@@ -23,7 +23,7 @@ from schemas.events import (
     ProductListViewed,
 )
 from schemas.refusal import refusal
-from schemas.wire import PROPERTIES, Envelope, FeedbackProperties, PrivacyProperties, Traits, identified_of
+from schemas.wire import ABSENT, PROPERTIES, Envelope, FeedbackProperties, PrivacyProperties, Traits, identified_of
 
 Build = Callable[[Any, str, Envelope], Body]
 
@@ -56,7 +56,7 @@ def body_of(envelope: Envelope, topic: str, name: str) -> tuple[Body, int]:
         raise EventError("unknown_event", _stranger(name, topic))
     path = "$.traits" if row.traits else "$.properties"
     raw = envelope.traits if row.traits else envelope.properties
-    if raw is None:
+    if raw is ABSENT:
         raise EventError("invalid_properties", "Object missing required field `traits` - at `$`")
     try:
         properties = row.decode(raw)

@@ -29,19 +29,15 @@ class Plan:
     urls: tuple[tuple[str, str], ...] = ()
     texts: tuple[tuple[str, int], ...] = ()
     choices: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    structs: tuple[tuple[str, str], ...] = ()
     lists: tuple[tuple[str, str], ...] = ()
     maps: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        return self == Plan()
+    only_ids: bool = False
 
 
 @cache
 def plan(kind: type[Struct]) -> Plan:
     """What to look at in a `kind`."""
-    found: dict[str, list[Any]] = {name: [] for name in Plan.__dataclass_fields__}
+    found: dict[str, list[Any]] = {name: [] for name in ("ids", "urls", "texts", "choices", "lists", "maps")}
     hints = get_type_hints(kind, include_extras=True)
     for field in structs.fields(kind):
         at = (field.name, field.encode_name)
@@ -60,9 +56,8 @@ def plan(kind: type[Struct]) -> Plan:
                 found["maps"].append(at)
             elif get_origin(part) is list and issubclass(get_args(part)[0], Struct):
                 found["lists"].append(at)
-            elif isinstance(part, type) and issubclass(part, Struct):
-                found["structs"].append(at)
-    return Plan(**{name: tuple(entries) for name, entries in found.items()})
+    only_ids = not any(entries for name, entries in found.items() if name != "ids")
+    return Plan(**{name: tuple(entries) for name, entries in found.items()}, only_ids=only_ids)
 
 
 def _parts(hint: Any) -> list[Any]:
@@ -76,27 +71,25 @@ def _parts(hint: Any) -> list[Any]:
 
 def check(body: S, path: str, what: str) -> tuple[S, int]:
     """`body`, with long texts cut, and how many were. EventError (`what` or out_of_range) for what may not stand."""
-    todo = plan(type(body))
+    kind: type[Struct] = type(body)
+    todo = plan(kind)
+    _check_ids(body, todo.ids, path)
+    if todo.only_ids:
+        return body, 0
     changes: dict[str, Any] = {}
     cuts = 0
-    for name, wire in todo.ids:
-        value = getattr(body, name)
-        if value is not None and not (value.isascii() and value.isprintable()):
-            check_id(value, f"{path}.{wire}")
     for name, limit in todo.texts:
         value = getattr(body, name)
-        if value is not None and len(value) * 4 > limit and len(value.encode()) > limit:
-            changes[name] = cut(value, limit)
-            cuts += 1
+        if value is not None and len(value) * 4 > limit:
+            kept = cut(value, limit)
+            if kept is not value:
+                changes[name], cuts = kept, cuts + 1
     for name, wire in todo.lists:
-        for i, inner in enumerate(getattr(body, name) or ()):
-            check(inner, f"{path}.{wire}[{i}]", what)
-    for name, wire in todo.structs:
-        inner = getattr(body, name)
-        if inner is not None:
-            changed, more = check(inner, f"{path}.{wire}", what)
-            if more:
-                changes[name], cuts = changed, cuts + more
+        items = getattr(body, name)
+        if items:
+            for i, inner in enumerate(items):
+                if not _fine(inner, plan(type(inner))):
+                    check(inner, f"{path}.{wire}[{i}]", what)
     for name, wire in todo.urls:
         value = getattr(body, name)
         if value is not None and (not value.isprintable() or _UNSAFE_URL.match(value)):
@@ -111,6 +104,24 @@ def check(body: S, path: str, what: str) -> tuple[S, int]:
             changes[name], more = _check_map(values, f"{path}.{wire}")
             cuts += more
     return (structs.replace(body, **changes) if changes else body), cuts
+
+
+def _check_ids(body: Struct, ids: tuple[tuple[str, str], ...], path: str) -> None:
+    for name, wire in ids:
+        value = getattr(body, name)
+        if value is not None and not (value.isascii() and value.isprintable()):
+            check_id(value, f"{path}.{wire}")
+
+
+def _fine(line: Struct, todo: Plan) -> bool:
+    """The quick answer for the many lines of a list: its ids are plain ASCII, and there is nothing else to look at."""
+    if not todo.only_ids:
+        return False
+    for name, _ in todo.ids:
+        value = getattr(line, name)
+        if value is not None and not (value.isascii() and value.isprintable()):
+            return False
+    return True
 
 
 def check_id(value: str, path: str) -> None:

@@ -12,7 +12,7 @@ from schemas.errors import EventError
 from schemas.events import Body, Fact, ProductDeleted, ProductUpserted, Source
 from schemas.refusal import refusal
 from schemas.times import event_time
-from schemas.wire import NO_CONTEXT, CatalogProbe, envelope_of
+from schemas.wire import ABSENT, NO_CONTEXT, CatalogProbe, envelope_of
 
 _probe: Final = msgspec.json.Decoder(CatalogProbe).decode
 _bare: Final = msgspec.json.Decoder(ProductUpserted).decode
@@ -25,7 +25,7 @@ def product_fact(source: Source, key: bytes | None, value: bytes | None, *, late
         return _fact(source, message_id, ProductDeleted(product_id=_key(key)), "Product Deleted", at=at, cuts=0)
     try:
         probe = _probe(value)
-        envelope = envelope_of(value) if probe.product_id is None and probe.properties is not None else None
+        envelope = envelope_of(value) if probe.product_id is ABSENT and probe.properties is not ABSENT else None
         bare = _bare(value) if envelope is None else None
     except msgspec.DecodeError as error:
         raise refusal(error, "invalid_properties", "$") from None

@@ -6,12 +6,15 @@ from typing import Annotated, Final
 
 from msgspec import DecodeError, Raw, Struct, field, json
 
-from schemas.checks import check_id
+from schemas.checks import check, check_id, cut
+from schemas.errors import EventError
 from schemas.events import Aliased, Context, Event, Feedback, Identified, PrivacyRequested
 from schemas.fields import FEW, Id, Key, Label, Moment, Tag, Text, Token, one_of
+from schemas.limits import MAX_ENTRIES, MAX_LABEL_BYTES, MAX_TEXT_BYTES
 from schemas.refusal import refusal
 
 EMPTY: Final = Raw(b"{}")
+ABSENT: Final = Raw(b"")
 
 
 class Wire(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -66,7 +69,7 @@ class Envelope(Wire, frozen=True, kw_only=True):
     sent_at: Moment | None = None
     received_at: Moment | None = None
     properties: Raw = EMPTY
-    traits: Raw | None = None
+    traits: Raw = ABSENT
     context: WireContext | None = None
 
 
@@ -97,8 +100,8 @@ class Traits(Event, frozen=True, kw_only=True):
 class CatalogProbe(Struct, frozen=True, kw_only=True):
     """Tells a bare product from one in an envelope."""
 
-    product_id: Raw | None = None
-    properties: Raw | None = None
+    product_id: Raw = ABSENT
+    properties: Raw = ABSENT
 
 
 class NoProperties(Event, frozen=True, kw_only=True):
@@ -116,27 +119,41 @@ PROPERTIES: Final[dict[type[Event], type[Event]]] = {
 NO_CONTEXT: Final = Context()
 
 
-def context_of(wire: WireContext | None) -> Context:
-    if wire is None:
-        return NO_CONTEXT
-    return Context(
+def context_of(wire: WireContext) -> tuple[Context, int]:
+    """What is kept of the context, and how many texts were cut. Written out, not planned: nearly every event has one."""
+    for name, tag in (("locale", wire.locale), ("timezone", wire.timezone)):
+        if tag is not None and not (tag.isascii() and tag.isprintable()):
+            check_id(tag, f"$.context.{name}")
+    device = wire.device.type if wire.device is not None else None
+    campaign = wire.campaign.name if wire.campaign is not None else None
+    said = (wire.user_agent, device, campaign)
+    kept = (_fit(wire.user_agent, MAX_TEXT_BYTES), _fit(device, MAX_LABEL_BYTES), _fit(campaign, MAX_LABEL_BYTES))
+    context = Context(
         locale=wire.locale or None,
         timezone=wire.timezone or None,
-        user_agent=wire.user_agent,
-        device_type=wire.device.type if wire.device is not None else None,
-        campaign=wire.campaign.name if wire.campaign is not None else None,
+        user_agent=kept[0],
+        device_type=kept[1],
+        campaign=kept[2],
         consent=wire.consent.category_preferences if wire.consent is not None else None,
     )
+    return context, sum(a is not b for a, b in zip(said, kept, strict=True)) if said != kept else 0
+
+
+def _fit(text: str | None, limit: int) -> str | None:
+    return text if text is None or len(text) * 4 <= limit else cut(text, limit)
 
 
 def identified_of(traits: Traits, wire: WireContext | None) -> Identified:
     """Traits, and the subscriptions of the context. A consent that no trait gives follows from its channel's subscription."""
     said: dict[str, bool] = {}
-    for subscription in (wire.messaging_subscriptions or ()) if wire is not None else ():
+    context = NO_CONTEXT if wire is None else context_of(wire)[0]
+    for i, subscription in enumerate((wire.messaging_subscriptions or ()) if wire is not None else ()):
+        check(subscription, f"$.context.messaging_subscriptions[{i}]", "invalid_envelope")
         said[subscription.type.lower()] = subscription.status == "SUBSCRIBED"
         for group in subscription.groups or ():
             said[group.name] = group.status == "SUBSCRIBED"
-    context = context_of(wire)
+    if len(said) > MAX_ENTRIES:
+        raise EventError("out_of_range", f"Expected at most {MAX_ENTRIES} subscriptions - at `$.context.messaging_subscriptions`")
     return Identified(
         first_name=traits.first_name,
         locale=traits.locale or context.locale,
