@@ -1,0 +1,330 @@
+"""A Faust consumer whose messages are batches.
+
+Overrides internals of the three pinned packages; tests/streams/test_transport_pins.py says which.
+
+Two loops: aiokafka lives in Faust's consumer thread, where `BatchThread.fetch` takes what every partition has room for;
+`BatchConsumer.getmany` runs in the main loop and hands out one batch at a time to each free lane.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+from faust.transport.conductor import Conductor
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message
+from faust.types.tuples import ack_lock
+from mode.utils.futures import notify
+
+from streams.record import Batch, Record
+from streams.transport.app import App
+from streams.transport.ledger import Ledger
+from streams.transport.turns import Turns
+
+__all__ = ["BatchConsumer", "BatchThread", "Transport"]
+
+IDLE_S = 1.0  # how long a fetch waits for records where every partition has room
+BUSY_S = 0.02  # and where some partition is full: it cannot be part of that fetch
+FETCH_WAIT_MS = 100  # a broker's long poll holds up the partitions that are not part of it: keep it short
+MIN_FETCH_BYTES = 64 * 1024
+
+
+class Fetched(NamedTuple):
+    """Records that aiokafka gave up, and the assignment they belong to."""
+
+    assignment: Any
+    records: dict[TP, list[Record]]
+
+
+NOTHING = Fetched(None, {})
+
+
+def to_record(raw: Any) -> Record:
+    headers = tuple(raw.headers) if raw.headers else ()
+    return Record(raw.topic, raw.partition, raw.offset, (raw.timestamp or 0) / 1000.0, raw.key, raw.value, headers)
+
+
+class BatchThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread, taking records of all partitions instead of draining one after the other."""
+
+    app: App
+    _late_error: KafkaError | None = None
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._fetch_max_bytes = self.app.batching.buffer_bytes
+        return consumer
+
+    def current_assignment(self) -> Any:
+        """aiokafka's assignment object, a new one for every rebalance; None outside a group."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        return None if subscription is None else subscription.assignment
+
+    async def fetch(self, room: Mapping[TP, int], timeout_s: float) -> Fetched:
+        """Up to `room` records of each partition, as soon as there are any, or nothing after `timeout_s`."""
+        return cast(Fetched, await self.call_thread(self._fetch, room, timeout_s))
+
+    async def _fetch(self, room: Mapping[TP, int], timeout_s: float) -> Fetched:
+        consumer = self._ensure_consumer()
+        if not self.consumer.flow_active:
+            return NOTHING
+        if consumer._closed or consumer._fetcher._closed:
+            raise ConsumerStoppedError
+        self._raise_late_error()
+        with consumer._fetcher._subscriptions.fetch_context():
+            fetched = await self._drain(consumer, room)
+            if not fetched.records and timeout_s:
+                await self._wait_for_data(consumer, room, timeout_s)
+                fetched = await self._drain(consumer, room)
+        if not fetched.records:
+            self._raise_late_error()
+        return fetched
+
+    def _raise_late_error(self) -> None:
+        if self._late_error is not None:
+            error, self._late_error = self._late_error, None
+            raise error
+
+    async def _drain(self, consumer: Any, room: Mapping[TP, int]) -> Fetched:
+        """What aiokafka holds now. Nothing of a partition is lost: an error of another one is raised later."""
+        assignment = self.current_assignment()
+        self._share_memory(consumer, assignment)
+        records: dict[TP, list[Record]] = {}
+        for raw_tp in list(consumer._fetcher._records):
+            tp = TP(raw_tp.topic, raw_tp.partition)
+            if not room.get(tp):
+                continue
+            try:
+                got = await consumer._fetcher.fetched_records({raw_tp}, timeout=0, max_records=room[tp])
+            except KafkaError as error:
+                self._late_error = error
+                break
+            if self.current_assignment() is not assignment:  # a rebalance came between: what we had is read again from the commit
+                assignment, records = self.current_assignment(), {}
+            for raws in got.values():
+                records[tp] = [to_record(raw) for raw in raws]
+        return Fetched(assignment, records)
+
+    async def _wait_for_data(self, consumer: Any, room: Mapping[TP, int], timeout_s: float) -> None:
+        """Return when a partition with room has records, or after `timeout_s`."""
+        deadline = self.thread_loop.time() + timeout_s
+        while not any(room.get(TP(tp.topic, tp.partition)) for tp in consumer._fetcher._records):
+            left_s = deadline - self.thread_loop.time()
+            if left_s <= 0 or consumer._fetcher._closed:
+                return
+            waiter = consumer._fetcher._create_fetch_waiter()
+            done, _ = await asyncio.wait([waiter], timeout=left_s)
+            if done:
+                waiter.result()  # authorization errors come this way
+            else:
+                waiter.cancel()
+
+    def _share_memory(self, consumer: Any, assignment: Any) -> None:
+        """Raw fetches wait in aiokafka, one for each partition: together they may take what one buffer may."""
+        partitions = len(assignment.tps) if assignment is not None else 1
+        share = self.app.batching.buffer_bytes // max(1, partitions)
+        limit = self.app.conf.consumer_max_fetch_size
+        consumer._fetcher._max_partition_fetch_bytes = max(MIN_FETCH_BYTES, min(limit, share))
+
+
+class BatchConsumer(driver.Consumer):
+    """Hands out batches fairly, at most `Batching.open` to a lane at a time, and commits acked prefixes."""
+
+    app: App
+    _thread: BatchThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        batching = self.batching = self.app.batching
+        self.turns = Turns(max_records=batching.records, max_bytes=batching.bytes, urgent=batching.urgent)
+        self.ledger = Ledger()
+        self._held_for: Any = None  # the assignment that `turns` belongs to
+        self._first: dict[TP, int] = {}  # first offset read of each partition in that assignment
+        self._fetching: asyncio.Future[Fetched] | None = None
+        self._woken = asyncio.Event()
+
+    def _new_consumer_thread(self) -> BatchThread:
+        return BatchThread(self, loop=self.loop, beacon=self.beacon)
+
+    # ---- fetch and hand out
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 (Faust's signature)
+        """Yield batches until none came for `timeout` seconds."""
+        while not self.should_stop:
+            if not self.flow_active:
+                await self.wait(self.can_resume_flow.wait())
+                continue
+            self._woken.clear()
+            self._collect()
+            self._start_fetch()
+            if (message := self._next_message()) is not None:
+                yield message.tp, message
+                continue
+            if not await self._wait_for_work(timeout):
+                return
+
+    async def _wait_for_work(self, timeout_s: float) -> bool:
+        """True when there is something to do: a fetch came back or a batch was acked."""
+        if self._fetching is None:
+            self._start_fetch()
+        try:
+            await asyncio.wait_for(self._woken.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def _next_message(self) -> ConsumerMessage | None:
+        if self._held_for is not self._thread.current_assignment():
+            self._drop_waiting()
+            return None
+        lanes = self._lanes()
+        taken = self.turns.take(lanes, busy=self._busy(lanes), active=self._may_read)
+        if taken is None:
+            return None
+        message = self._message(*taken)
+        self.ledger.open(message)
+        self._read_offset[message.tp] = None  # order is the ledger's business
+        self.app.monitor.track_tp_end_offset(message.tp, self.highwater(message.tp))
+        return message
+
+    def _message(self, batch: Batch, size: int) -> ConsumerMessage:
+        last = batch.records[-1]
+        return ConsumerMessage(
+            batch.topic,
+            batch.partition,
+            last.offset,
+            last.timestamp_s,
+            0,
+            None,
+            None,
+            batch,  # type: ignore[arg-type]  # Faust expects bytes; BatchSchema passes it on
+            None,
+            0,
+            size,
+            TP(batch.topic, batch.partition),
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    def _may_read(self, tp: TP) -> bool:
+        return tp in self._get_active_partitions() or tp in self._buffered_partitions
+
+    def _lanes(self) -> dict[str, int]:
+        """Topic -> lane: topics whose channels an agent shares are in one lane."""
+        lanes: dict[str, int] = {}
+        owner: dict[int, int] = {}  # channel -> lane
+        for number, (topic, channels) in enumerate(cast(Conductor, self.app.topics)._topic_name_index.items()):
+            joined = {owner[id(channel)] for channel in channels if id(channel) in owner}
+            lane = min(joined, default=number)
+            lanes[topic] = lane
+            owner.update((id(channel), lane) for channel in channels)
+            if joined - {lane}:
+                lanes = {name: lane if old in joined else old for name, old in lanes.items()}
+                owner = {channel: lane if old in joined else old for channel, old in owner.items()}
+        return lanes
+
+    def _busy(self, lanes: Mapping[str, int]) -> set[int]:
+        open_in: dict[int, int] = {}
+        for message in self.ledger.unacked():
+            lane = lanes.get(message.topic, -1)
+            open_in[lane] = open_in.get(lane, 0) + 1
+        return {lane for lane, count in open_in.items() if count >= self.batching.open}
+
+    def _start_fetch(self) -> None:
+        if self._fetching is not None or not self.flow_active:
+            return
+        active = self._get_active_partitions() | self._buffered_partitions
+        full = self.turns.bytes + self.ledger.bytes >= self.batching.buffer_bytes
+        room = {tp: self._room(tp, full) for tp in active}
+        wanted = {tp: count for tp, count in room.items() if count}
+        timeout_s = IDLE_S if len(wanted) == len(room) else BUSY_S
+        if wanted:
+            self._fetching = asyncio.ensure_future(self._thread.fetch(wanted, timeout_s))
+            self._fetching.add_done_callback(lambda _: self._woken.set())
+
+    def _room(self, tp: TP, full: bool) -> int:
+        """With the buffer full only an urgent partition that has nothing waiting is read."""
+        if full and not (self.turns.is_urgent(tp) and self.turns.empty(tp)):
+            return 0
+        return self.turns.room(tp)
+
+    def _collect(self) -> None:
+        """Queue what a finished fetch brought, unless it belongs to an assignment that is over."""
+        if self._fetching is None or not self._fetching.done():
+            return
+        fetched, self._fetching = self._fetching.result(), None
+        if not fetched.records or fetched.assignment is not self._thread.current_assignment():
+            return
+        if fetched.assignment is not self._held_for:
+            self._drop_waiting()
+            self._held_for = fetched.assignment
+        for tp, records in fetched.records.items():
+            self._first.setdefault(tp, records[0].offset)
+            self.turns.put(tp, records)
+
+    def _drop_waiting(self) -> None:
+        self.turns.clear()
+        self._first.clear()
+
+    # ---- acks and commits
+
+    def ack(self, message: Message) -> bool:
+        """Count `message` as done. Call it from the event loop. Without effect on a batch whose partition was revoked."""
+        with ack_lock:
+            if message.acked or not message.tracked:  # not tracked: a stream skipped it in a rebalance, nobody worked on it
+                return False
+            message.acked = True
+            self._unacked_messages.discard(message)
+            self._n_acked += 1
+            self.ledger.acked(message.tp)
+            notify(self._waiting_for_ack)
+            self._woken.set()
+            return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in self.ledger.partitions() if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.ledger.committable(tp)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Gaps need no bookkeeping: a batch's end is its last offset, whatever is missing before."""
+
+    # ---- rebalances
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Wait for the batches in work, commit them, then forget everything about `revoked`."""
+        await super().on_partitions_revoked(revoked)
+        self.ledger.forget(revoked)
+        self.turns.drop(revoked)
+        self._woken.set()
+
+    async def perform_seek(self) -> None:
+        """Go back to the committed offsets; where there are none, to the first record read."""
+        await self._settle_fetch()
+        first = dict(self._first)
+        self._drop_waiting()
+        self.ledger.clear()
+        await super().perform_seek()
+        start = {tp: at for tp, at in first.items() if not self._committed_offset[tp] and tp in self.assignment()}
+        if start:
+            await self.seek_wait(start)
+        self._woken.set()
+
+    async def _settle_fetch(self) -> None:
+        """Let the fetch under way end: it moves positions, which a seek must not cross."""
+        if self._fetching is not None:
+            await asyncio.wait([self._fetching])
+            self._collect()
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        if self._fetching is not None:
+            self._fetching.cancel()
+
+
+class Transport(driver.Transport):
+    """`headrace://host:port`: Kafka, in batches."""
+
+    Consumer = BatchConsumer

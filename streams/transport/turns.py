@@ -1,0 +1,140 @@
+"""Whose turn it is: fetched records wait here, one queue for each partition, until an agent is free.
+
+A *lane* is the set of topics that wait for the same agent. In a lane, urgent topics (privacy, identity, conversion, catalog) and
+the others take turns where both have something waiting, so an urgent record waits for one ordinary batch at most, and a flood of
+urgent ones leaves half of the turns to the rest. Among topics of a kind, and among partitions of a topic, turns go round.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from faust.types import TP
+
+from streams.record import Batch, Record
+
+__all__ = ["RECORD_BYTES", "Turns", "record_size"]
+
+RECORD_BYTES = 256  # what a record costs in memory beside its key, value and headers
+
+
+def record_size(record: Record) -> int:
+    """Bytes that `record` is counted with against every limit."""
+    size = RECORD_BYTES + len(record.key or b"") + len(record.value or b"")
+    return size + sum(len(name) + len(value or b"") for name, value in record.headers) if record.headers else size
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Batches of one partition, oldest first, and their sizes."""
+
+    batches: deque[list[Record]] = field(default_factory=deque)
+    sizes: deque[int] = field(default_factory=deque)
+    records: int = 0
+    bytes: int = 0
+
+
+class Turns:
+    """Fair queues of records. Knows nothing of Kafka or Faust."""
+
+    def __init__(self, *, max_records: int, max_bytes: int, urgent: Collection[str] = ()) -> None:
+        if max_records < 1 or max_bytes < 1:
+            raise ValueError(f"a batch must hold a record, got max_records={max_records}, max_bytes={max_bytes}")
+        self.max_records, self.max_bytes, self.urgent = max_records, max_bytes, frozenset(urgent)
+        self.bytes = 0
+        self._waiting: dict[TP, Waiting] = {}
+        self._topics: dict[bool, deque[str]] = {True: deque(), False: deque()}  # with something waiting, next one first
+        self._partitions: dict[str, deque[TP]] = {}
+        self._last: dict[int, bool] = {}  # lane -> was its last batch urgent
+
+    def put(self, tp: TP, records: list[Record]) -> None:
+        """Queue `records`, which follow those put before, as batches within the limits."""
+        if not records:
+            return
+        if (waiting := self._waiting.get(tp)) is None:
+            waiting = self._waiting[tp] = Waiting()
+            self._join(tp)
+        for record in records:
+            size = record_size(record)
+            fits = waiting.batches and len(waiting.batches[-1]) < self.max_records and waiting.sizes[-1] + size <= self.max_bytes
+            if fits:
+                waiting.batches[-1].append(record)
+                waiting.sizes[-1] += size
+            else:
+                waiting.batches.append([record])
+                waiting.sizes.append(size)
+            waiting.bytes += size
+            self.bytes += size
+        waiting.records += len(records)
+
+    def take(
+        self, lanes: Mapping[str, int], *, busy: Collection[int] = (), active: Callable[[TP], bool] = lambda tp: True
+    ) -> tuple[Batch, int] | None:
+        """The next batch of a lane that is not `busy`, with its size in bytes; None where there is none."""
+        for lane in dict.fromkeys(lanes[topic] for ring in self._topics.values() for topic in ring if topic in lanes):
+            if lane in busy:
+                continue
+            for urgent in (False, True) if self._last.get(lane) else (True, False):
+                for topic in self._topics[urgent]:
+                    if lanes.get(topic) != lane:
+                        continue
+                    for tp in self._partitions[topic]:
+                        if active(tp):
+                            self._last[lane] = urgent
+                            return self._pop(tp)
+        return None
+
+    def room(self, tp: TP) -> int:
+        """How many more records to fetch for `tp`, so that one batch waits while another is worked on."""
+        waiting = self._waiting.get(tp)
+        if waiting is None:
+            return self.max_records
+        return 0 if waiting.bytes >= self.max_bytes else max(0, 2 * self.max_records - waiting.records)
+
+    def is_urgent(self, tp: TP) -> bool:
+        return tp.topic in self.urgent
+
+    def empty(self, tp: TP) -> bool:
+        return tp not in self._waiting
+
+    def drop(self, tps: Collection[TP]) -> None:
+        """Forget what waits of `tps`."""
+        for tp in tps:
+            if (waiting := self._waiting.pop(tp, None)) is not None:
+                self.bytes -= waiting.bytes
+                self._leave(tp)
+
+    def clear(self) -> None:
+        self.drop(list(self._waiting))
+
+    def _pop(self, tp: TP) -> tuple[Batch, int]:
+        waiting = self._waiting[tp]
+        records, size = waiting.batches.popleft(), waiting.sizes.popleft()
+        waiting.records -= len(records)
+        waiting.bytes -= size
+        self.bytes -= size
+        self._leave(tp)
+        if waiting.batches:
+            self._join(tp)
+        else:
+            del self._waiting[tp]
+        return Batch(tp.topic, tp.partition, records), size
+
+    def _join(self, tp: TP) -> None:
+        """Queue up at the end: the partition in its topic, the topic among its kind."""
+        if tp.topic in self._partitions:
+            self._partitions[tp.topic].append(tp)
+        else:
+            self._partitions[tp.topic] = deque([tp])
+            self._topics[self.is_urgent(tp)].append(tp.topic)
+
+    def _leave(self, tp: TP) -> None:
+        """Step out of the queue, the topic too: it has had its turn."""
+        partitions = self._partitions[tp.topic]
+        partitions.remove(tp)
+        ring = self._topics[self.is_urgent(tp)]
+        ring.remove(tp.topic)
+        if partitions:
+            ring.append(tp.topic)
+        else:
+            del self._partitions[tp.topic]
