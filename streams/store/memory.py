@@ -165,7 +165,7 @@ class MemoryStore:
             due = self._timers[ref, name][0]
             self._timers[ref, name] = (due, now + lease_s)
             claimed.append(Timer(ref, name, due))
-        return claimed
+        return sorted(claimed, key=lambda timer: timer.due)
 
     async def clear_timers(self, timers: Sequence[Timer | tuple[Ref, str]]) -> None:
         for timer in timers:
