@@ -1,0 +1,116 @@
+"""The command `headrace`. Each command imports what it needs when it runs: `headrace --help` loads nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+STAGES = ("interest", "catalog", "recommend", "content", "feedback", "privacy")
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(
+        prog="headrace",
+        description="Real-time marketing on Kafka: profiles, recommendations, e-mail and push that learn from every conversion.",
+        epilog="Settings come from HEADRACE_* variables; see the README.",
+    )
+    commands = root.add_subparsers(dest="command", required=True, metavar="command")
+
+    commands.add_parser("up", help="run everything on this machine; starts a broker and Redis where none is configured")
+
+    worker = commands.add_parser("worker", help="run some or all stages against the configured Kafka and Redis")
+    worker.add_argument("--stages", default=",".join(STAGES), help=f"comma-separated, of: {', '.join(STAGES)} (default: all)")
+
+    commands.add_parser("writer", help="keep the pool of copy warm: the language model writes, the verifier chooses")
+    commands.add_parser("topics", help="create the topics that are missing")
+
+    dlq = commands.add_parser("dlq", help="read and replay dead letters").add_subparsers(dest="action", required=True)
+    for name, text in (("list", "count by topic and reason"), ("show", "one line each"), ("replay", "send back to their topics")):
+        one = dlq.add_parser(name, help=text)
+        one.add_argument("--topic", help="only of this input topic")
+        one.add_argument("--reason", help="only with this reason")
+        one.add_argument("--since", help="only failed at or after this ISO 8601 time")
+        one.add_argument("--limit", type=int, default=1000)
+        if name == "show":
+            one.add_argument("--payload", action="store_true", help="print the raw bytes too: they may hold personal data")
+        if name == "replay":
+            one.add_argument("--send", action="store_true", help="really send; without it nothing is sent (a dry run)")
+            one.add_argument("--rate", type=float, default=100.0, help="records a second")
+            one.add_argument("--max-attempts", type=int, default=3)
+
+    privacy = commands.add_parser("privacy", help="export or erase a shopper").add_subparsers(dest="action", required=True)
+    for name in ("export", "erase"):
+        privacy.add_parser(name, help=f"{name} everything held about one shopper").add_argument("user_id")
+
+    replay = commands.add_parser("replay", help="run the stages over a file of records, in memory, and print what came out")
+    replay.add_argument("file", help="JSON lines: {topic, partition, offset, timestamp_ms, key, value}")
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Every expected failure is one line on stderr and exit status 1 or 2."""
+    args = parser().parse_args(argv)
+    from schemas.errors import PipelineError
+    from streams.settings import Settings
+
+    try:
+        return run(args, Settings.read(os.environ))
+    except PipelineError as error:
+        print(f"headrace: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(args: argparse.Namespace, settings: object) -> int:
+    from streams.settings import Settings
+
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings: expected Settings, got {type(settings).__name__}")
+    if args.command == "up":
+        from streams.up import up
+
+        return up(settings)
+    if args.command == "worker":
+        from streams.app import run_worker
+
+        return run_worker(settings, stages=chosen(args.stages))
+    if args.command == "writer":
+        from streams.writer import run_writer
+
+        return run_writer(settings)
+    if args.command == "topics":
+        from streams.broker import ensure_topics
+
+        settings.require("kafka")
+        asyncio.run(ensure_topics(settings.kafka_client(), prefix=settings.prefix, partitions=settings.partitions))
+        return 0
+    if args.command == "dlq":
+        from streams.ops.deadletters import run_dlq
+
+        return asyncio.run(run_dlq(args, settings))
+    if args.command == "privacy":
+        from streams.requests import run_privacy
+
+        return asyncio.run(run_privacy(args.action, args.user_id, settings))
+    from streams.replay import run_replay
+
+    return asyncio.run(run_replay(args.file, settings))
+
+
+def chosen(text: str) -> tuple[str, ...]:
+    """Stages by name, in the order of the picture. SettingsError names the unknown ones."""
+    from schemas.errors import SettingsError
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in STAGES]
+    if unknown or not names:
+        raise SettingsError([f"--stages: unknown {', '.join(unknown) or 'nothing named'}; expected some of {', '.join(STAGES)}"])
+    return tuple(name for name in STAGES if name in names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""Wakes the content stage: claims due timers, decides them, and clears what is done.
+
+A claim is a lease: a worker that dies between claim and commit loses nothing, the timer comes again, and its message has the
+id that it had the first time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from models.bandit import Posterior, Stats, merge
+from models.copy.links import Links
+from models.copy.pool import Key, Variant, decode_variant
+from models.holdout import Holdouts
+from schemas.errors import PipelineError, TransientError
+from streams.commit import POLICY, back_off, commit
+from streams.effects import Effects
+from streams.people import Person, load_refs
+from streams.pipeline import DIM, Pipeline
+from streams.stages.content import ContentState, content, pool_keys
+from streams.store import Timer
+
+log = logging.getLogger(__name__)
+
+LIMIT = 200  # timers a turn
+LEASE_S = 60.0
+IDLE_S = 0.25  # between two looks at the clock
+POOL_TTL_S = 10.0
+
+
+class Firing:
+    """The loop of the content stage in one worker."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        settings = pipeline.settings
+        self.links = Links(base=settings.link_base_url, mailbox=settings.unsubscribe_mailbox)
+        self.holdouts = Holdouts(
+            salt=settings.holdout_salt,
+            global_share=settings.holdout_global,
+            campaign_shares={
+                name: settings.holdout_campaign if one.holdout_share is None else one.holdout_share
+                for name, one in pipeline.campaigns.items()
+            },
+        )
+        self._posterior: tuple[float, Posterior] | None = None
+        self._pools: dict[str, tuple[float, list[Variant]]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`. Raises FatalError only."""
+        attempt = 0
+        while not stop.is_set():
+            try:
+                fired = await self.turn()
+                attempt = 0
+            except TransientError as error:
+                attempt += 1
+                log.warning("timers wait: %s", error)
+                await back_off(attempt)
+                continue
+            if fired < LIMIT:
+                try:
+                    async with asyncio.timeout(IDLE_S):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+
+    async def turn(self) -> int:
+        """Decide what is due now. Returns the number of timers claimed."""
+        pipeline = self.pipeline
+        now = pipeline.clock()
+        due = await pipeline.store.due_timers(now, limit=LIMIT, lease_s=LEASE_S)
+        if not due:
+            return 0
+        await self._settle(due, now=now)
+        return len(due)
+
+    async def _settle(self, due: Sequence[Timer], *, now: float) -> None:
+        """All at once; when one of them breaks the stage, one by one, and the broken one is dropped and counted."""
+        todo = due
+        while todo:
+            state = await self._state(todo, now=now)
+            try:
+                effects = await content(todo, state, now=now)
+            except PipelineError:
+                raise
+            except Exception:  # the rim: one shopper's odd state must not stop everybody's messages
+                if len(todo) > 1:
+                    for timer in todo:
+                        await self._settle([timer], now=now)
+                    return
+                log.exception("a due message cannot be decided", extra={"timer": todo[0].name})
+                effects = Effects()
+                effects.cleared.append(todo[0])
+                self.pipeline.metrics.suppressions.labels(todo[0].name, "failed").inc()
+            done = await commit(effects, store=self.pipeline.store, publisher=self.pipeline.publisher)
+            self._tell(effects)
+            todo = [timer for timer in todo if timer.ref in done.users]  # somebody else wrote this shopper meanwhile
+
+    async def _state(self, due: Sequence[Timer], *, now: float) -> ContentState:
+        pipeline = self.pipeline
+        people, by_ref = await load_refs(
+            pipeline.store, [timer.ref for timer in due], dim=DIM, catalog_seq=pipeline.catalogue.seq
+        )
+        pipeline.catalogue.apply(people.changes)
+        profiles = [person.profile for person in by_ref.values()]
+        world = await pipeline.world.read(profiles, now=now)
+        keys = self._keys(due, by_ref)
+        return ContentState(
+            people=people,
+            by_ref=by_ref,
+            catalogue=pipeline.catalogue,
+            world=world,
+            ranker=pipeline.world.ranker,
+            campaigns=pipeline.campaigns,
+            posterior=await self._policy(now),
+            pools=await self._variants(keys, now=now),
+            holdouts=self.holdouts,
+            links=self.links,
+            secret=pipeline.secret,
+            pace=pipeline.settings.divisor,
+            quiet_hours=pipeline.settings.quiet_hours,
+        )
+
+    def _keys(self, due: Sequence[Timer], by_ref: dict[str, Person]) -> list[Key]:
+        keys: dict[str, Key] = {}
+        for timer in due:
+            person, campaign = by_ref.get(timer.ref), self.pipeline.campaigns.get(timer.name)
+            if person is None or campaign is None:
+                continue
+            pending = person.profile.pending.get(timer.name)
+            ids = pending.product_ids if pending else []
+            items = [item for product_id in ids[:1] if (item := self.pipeline.catalogue.get(product_id)) is not None]
+            for key in pool_keys(campaign, locale=person.profile.locale, items=items):
+                keys[str(key)] = key
+        return list(keys.values())
+
+    async def _variants(self, keys: Sequence[Key], *, now: float) -> dict[str, list[Variant]]:
+        """The pools of `keys`, at most POOL_TTL_S old."""
+        missing = [str(key) for key in keys if self._pools.get(str(key), (-POOL_TTL_S, []))[0] < now - POOL_TTL_S]
+        if missing:
+            for name, held in (await self.pipeline.store.variants(missing)).items():
+                variants = []
+                for data in held.values():
+                    try:
+                        variants.append(decode_variant(data))
+                    except PipelineError as error:
+                        log.error("a stored variant does not decode: %s", error)
+                self._pools[name] = (now, variants)
+        return {str(key): self._pools.get(str(key), (now, []))[1] for key in keys}
+
+    async def _policy(self, now: float) -> Posterior:
+        """What the optimiser believes, at most `policy_refresh_s` old."""
+        if self._posterior is None or now - self._posterior[0] > self.pipeline.settings.policy_refresh_s:
+            parts = [Stats.decode(data) for data in (await self.pipeline.store.policy(POLICY)).values()]
+            self._posterior = (now, Posterior(merge([*parts, prior(now)]), now=now))
+        return self._posterior[1]
+
+    def _tell(self, effects: Effects) -> None:
+        metrics = self.pipeline.metrics
+        for out in effects.out:
+            metrics.messages_out.labels(out.topic).inc()
+            if out.topic == "suppressions":
+                metrics.suppressions.labels(out.message.campaign, out.message.reason).inc()
+            elif out.topic == "decisions":
+                for factor, choice in out.message.factors.items():
+                    metrics.decisions.labels(factor, choice.arm).inc()
+        for timer in effects.cleared:
+            metrics.timers_fired.labels(timer.name).inc()
+
+
+def prior(now: float) -> Stats:
+    """What is believed before any data: writing is worth a little, not writing is worth nothing, and that is known well.
+
+    Without it "send nothing", which earns no feedback, would stay as unknown as on the first day and be taken half the time.
+    """
+    stats = Stats()
+    nowhere: list[float] = [0.0] * stats.dim
+    for _ in range(4):
+        stats.update("send", "send", nowhere, 0.1, new=True, at=now)
+    for _ in range(200):
+        stats.update("send", "nothing", nowhere, 0.0, new=True, at=now)
+    return stats

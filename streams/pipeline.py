@@ -1,0 +1,350 @@
+"""From a fetched batch to durable effects: decode, read state, run the stages of the topic, commit, until it is done.
+
+`HANDLERS` is the one table that says where a topic is handled. The same pipeline runs under Kafka workers, in file replay,
+in the benchmarks and in the tests.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from models.catalog import Catalogue
+
+from models import campaigns
+from models.bandit import Stats
+from models.rewards import Outcome
+from schemas.codec import decode, decode_message
+from schemas.errors import EventError, FatalError, PipelineError, TransientError
+from schemas.events import Fact, ProductUpserted, Source
+from schemas.messages import ProfileUpdated, dead_letter_headers
+from schemas.topics import full_name, short_name
+from streams.commit import POLICY, back_off, commit
+from streams.decision import Decision, DecisionError, decode_decision, decode_outcome
+from streams.effects import Effects
+from streams.encoding import Encoding
+from streams.ops.metrics import Metrics
+from streams.people import People, load
+from streams.publish import Raw, Sender
+from streams.record import Record
+from streams.settings import Settings
+from streams.stages.catalog import catalog
+from streams.stages.catalog import text_of as product_text
+from streams.stages.feedback import FeedbackState, decision_id_of, feedback, message_of, refers, token_of
+from streams.stages.interest import InterestState, interest, text_of
+from streams.stages.privacy import PrivacyState, people_of, privacy
+from streams.stages.recommend import RecommendState, recommend_stage
+from streams.store import Store
+from streams.world import WorldReader
+
+log = logging.getLogger(__name__)
+
+DIM = 384
+VERSION = "0.1.0"
+
+
+class Pipeline:
+    """Everything one worker needs to process batches. `clock` is the only source of time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        publisher: Sender,
+        encoding: Encoding,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings, self.store, self.publisher, self.encoding = settings, store, publisher, encoding
+        self.metrics, self.clock = metrics, clock
+        self.catalogue = Catalogue(DIM)
+        self.world = WorldReader(store)
+        self.campaigns = campaigns.load(settings.campaigns)
+        self.stats: dict[tuple[str, int], tuple[int, Stats]] = {}
+        self.secret = settings.secret_key
+        self.blocked_since: float | None = None  # a transient fault is being waited out: not ready
+
+    async def handle(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Process one fetched batch until its effects are durable. Raises FatalError only."""
+        short = short_name(topic, self.settings.prefix)
+        now = self.clock()
+        facts: list[Any] = []
+        dead: list[Raw] = []
+        raw: dict[int, Record] = {}
+        self.metrics.events_in.labels(short).inc(len(records))
+        self.metrics.batch_size.labels(short).observe(len(records))
+        for record in records:
+            source = Source(topic=short, partition=partition, offset=record.offset)
+            try:
+                fact = self._decode(source, record, now)
+            except EventError as error:
+                dead.append(
+                    self._dead(topic, partition, record, stage="decode", reason=error.reason, detail=error.detail, now=now)
+                )
+                self.metrics.events_dead.labels(short, error.reason).inc()
+                continue
+            if fact is not None:
+                facts.append(fact)
+                raw[record.offset] = record
+        started = time.perf_counter()
+        await self._settle(short, partition, facts, raw, dead, now=now)
+        self.metrics.batch_seconds.labels(short, "settle").observe(time.perf_counter() - started)
+        self.metrics.last_progress_timestamp_seconds.labels(short).set(self.clock())
+
+    def _decode(self, source: Source, record: Record, now: float) -> Any:
+        if source.topic == "profiles":
+            return decode_message(source, record.value)  # None: somebody was erased
+        return decode(
+            source, record.key, record.value, timestamp_s=record.timestamp_s, now=now, late_after_s=self.settings.late_s
+        )
+
+    async def _settle(
+        self, topic: str, partition: int, facts: Sequence[Any], raw: dict[int, Record], dead: Sequence[Raw], *, now: float
+    ) -> None:
+        """Compute and commit until nothing is left. A poison fact is found by halving and goes to dead letters."""
+        todo, attempt, tallied = list(facts), 0, False
+        while True:
+            try:
+                effects, people = await self._compute(topic, partition, todo, now=now)
+            except (TransientError, FatalError) as error:
+                attempt = await self._wait_out(error, attempt)
+                continue
+            except Exception as error:  # the rim: whatever a stage cannot digest must not stop other events
+                if len(todo) > 1:
+                    half = len(todo) // 2
+                    await self._settle(topic, partition, todo[:half], raw, dead, now=now)
+                    await self._settle(topic, partition, todo[half:], raw, (), now=now)
+                    return
+                log.exception("a record cannot be processed", extra={"topic": topic, "partition": partition})
+                effects, people = Effects(), None
+                dead = [*dead, *self._poison(topic, partition, todo, raw, error, now=now)]
+                todo = []
+            try:
+                done = await commit(effects, store=self.store, publisher=self.publisher, dead=dead)
+            except (TransientError, FatalError) as error:
+                attempt = await self._wait_out(error, attempt)
+                continue
+            self.blocked_since = None
+            dead = ()
+            if not tallied:
+                self._tell(topic, effects)
+                tallied = True
+            for policy in effects.policy:
+                if (policy.topic, policy.partition) not in done.sources:
+                    self.stats[policy.topic, policy.partition] = (policy.offset, policy.stats)
+            if done.complete:
+                return
+            for source in done.sources:
+                self.stats.pop(source, None)
+            if done.users and not done.sources and people is not None and not effects.freeze:
+                self.metrics.conflicts.labels(topic).inc(len(done.users))
+                todo = [fact for fact in todo if self.store.ref(people.resolve(fact.person)) in done.users]
+
+    def _tell(self, topic: str, effects: Effects) -> None:
+        """Count what became durable."""
+        tally, metrics, now = effects.tally, self.metrics, self.clock()
+        metrics.events_applied.labels(topic).inc(sum(tally.get(name, 0) for name in ("applied", "late", "erased", "erasure")))
+        metrics.events_duplicate.labels(topic).inc(sum(tally.get(name, 0) for name in ("duplicate", "replayed")))
+        metrics.events_late.labels(topic).inc(tally.get("late", 0))
+        metrics.rewards_unknown.labels(topic).inc(tally.get("reward_without_decision", 0))
+        for name, n in tally.items():
+            if name.startswith("reward_") and name not in ("reward_without_decision", "reward_repeated"):
+                metrics.rewards.labels(name.removeprefix("reward_")).inc(n)
+        for out in effects.out:
+            metrics.messages_out.labels(out.topic).inc()
+            if out.topic in ("recommendations", "content.email", "content.push"):
+                metrics.e2e_latency_seconds.labels(out.topic).observe(max(0.0, now - out.at))
+
+    async def _wait_out(self, error: PipelineError, attempt: int) -> int:
+        if isinstance(error, FatalError):
+            raise error
+        if self.blocked_since is None:
+            self.blocked_since = self.clock()
+            log.warning("waiting: %s", error)
+        self.metrics.retries.labels("commit", type(error).__name__).inc()
+        await back_off(attempt + 1)
+        return attempt + 1
+
+    def _poison(
+        self, topic: str, partition: int, facts: Sequence[Any], raw: dict[int, Record], error: Exception, *, now: float
+    ) -> list[Raw]:
+        found = []
+        for offset, record in raw.items():
+            if any(getattr(fact, "source", None) and fact.source.offset == offset for fact in facts) or topic == "profiles":
+                detail = f"{type(error).__name__} in stage {topic}"
+                name = full_name(topic, self.settings.prefix)
+                found.append(self._dead(name, partition, record, stage=topic, reason="failed", detail=detail, now=now))
+                self.metrics.events_dead.labels(topic, "failed").inc()
+                if topic == "profiles":
+                    break
+        return found
+
+    def _dead(self, topic: str, partition: int, record: Record, *, stage: str, reason: str, detail: str, now: float) -> Raw:
+        head = dead_letter_headers(
+            record.headers,
+            topic=topic,
+            partition=partition,
+            offset=record.offset,
+            timestamp_s=record.timestamp_s,
+            stage=stage,
+            reason=reason,
+            detail=detail,
+            failed_at=now,
+            attempts=int(dict(record.headers).get("dlq.attempts", b"0") or 0) + 1,
+            app_version=VERSION,
+        )
+        return full_name("dead-letters", self.settings.prefix), record.key, record.value, head
+
+    async def _compute(self, topic: str, partition: int, facts: Sequence[Any], *, now: float) -> tuple[Effects, People | None]:
+        if not facts:
+            return Effects(), None
+        return await HANDLERS[topic](self, topic, partition, facts, now)
+
+    async def warm(self) -> None:
+        """Read the whole catalogue once, before the first batch."""
+        while changes := (await self.store.read([], catalog_seq=self.catalogue.seq)).changes:
+            self.catalogue.apply(changes)
+
+    async def people(self, ids: Iterable[str], *, fence: tuple[str, int] | None = None) -> People:
+        """Everybody in `ids`, and the catalogue brought up to date, in one round trip."""
+        people = await load(self.store, ids, dim=DIM, fences=[fence] if fence else (), catalog_seq=self.catalogue.seq)
+        self.catalogue.apply(people.changes)
+        if people.corrupt:
+            self.metrics.rebuilt_profiles.inc(people.corrupt)
+        return people
+
+    async def policy_of(self, source: tuple[str, int]) -> tuple[int, Stats]:
+        """Cumulative statistics of a source partition with the offset they include."""
+        if source not in self.stats:
+            # offsets first: statistics read later can only include more, and then the compare-and-set refuses
+            offset = (await self.store.policy_offsets(POLICY)).get(source, -1)
+            data = (await self.store.policy(POLICY)).get(source)
+            self.stats[source] = (offset, Stats.decode(data) if data else Stats())
+        return self.stats[source]
+
+
+Handler = Callable[[Pipeline, str, int, Sequence[Any], float], Awaitable[tuple[Effects, People | None]]]
+
+
+async def _behaviour(
+    self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], now: float
+) -> tuple[Effects, People | None]:
+    people = await self.people((fact.person for fact in facts), fence=(topic, partition))
+    texts = [text for fact in facts if (text := text_of(fact))]
+    state = InterestState(
+        people=people,
+        catalogue=self.catalogue,
+        vectors=await self.encoding.vectors(texts) if texts else {},
+        campaigns=self.campaigns,
+        debounce_s=self.settings.debounce_s,
+        pace=self.settings.divisor,
+    )
+    effects = await interest(facts, state, now=now)
+    if topic in ("click", "conversion"):
+        await _add_feedback(self, topic, partition, facts, people, effects, now=now)
+    return effects, people
+
+
+async def _add_feedback(
+    self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], people: People, effects: Effects, *, now: float
+) -> None:
+    """Stage 5 on the facts of the batch that answer a decision."""
+    answers = [fact for fact in facts if refers(fact)]
+    if topic == "click" and not answers:
+        return
+    pointers = await _pointers(self, answers, people)
+    wanted: dict[tuple[str, str], None] = {}
+    for fact in answers:
+        user_id = people.resolve(fact.person)
+        decision_id = decision_id_of(fact, secret=self.secret, pointers=pointers, user_id=user_id, now=now)
+        if decision_id:
+            wanted[user_id, decision_id] = None
+    decisions: dict[tuple[str, str], Decision] = {}
+    outcomes: dict[tuple[str, str, str], Outcome] = {}
+    if wanted:
+        keys = [(user_id, decision_id, suffix) for user_id, decision_id in wanted for suffix in ("", "#click", "#conversion")]
+        values = await self.store.decisions(
+            [(people.refs(user_id), decision_id + suffix) for user_id, decision_id, suffix in keys]
+        )
+        for (user_id, decision_id, suffix), data in zip(keys, values, strict=True):
+            if data is None:
+                continue
+            try:
+                if suffix:
+                    outcomes[user_id, decision_id, suffix[1:]] = decode_outcome(data)
+                else:
+                    decisions[user_id, decision_id] = decode_decision(data)
+            except DecisionError:
+                log.error("a stored decision does not decode; its reward is counted as unknown")
+    state = FeedbackState(
+        people=people,
+        decisions=decisions,
+        outcomes=outcomes,
+        pointers=pointers,
+        stats={(topic, partition): await self.policy_of((topic, partition))},
+        secret=self.secret,
+    )
+    rewarded = await feedback(facts, state, now=now)
+    effects.policy, effects.outcomes = rewarded.policy, rewarded.outcomes
+    for name, n in rewarded.tally.items():
+        effects.count(name, n)
+
+
+async def _pointers(self: Pipeline, answers: Sequence[Fact], people: People) -> dict[tuple[str, str], str]:
+    """Message ids that stand for decisions."""
+    named = {
+        (people.resolve(fact.person), message_id) for fact in answers if not token_of(fact) and (message_id := message_of(fact))
+    }
+    if not named:
+        return {}
+    pairs = sorted(named)
+    values = await self.store.decisions([(people.refs(user_id), message_id) for user_id, message_id in pairs])
+    return {pair: data[1:].decode() for pair, data in zip(pairs, values, strict=True) if data and data[:1] == b"@"}
+
+
+async def _catalog(
+    self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], now: float
+) -> tuple[Effects, People | None]:
+    texts = [product_text(fact.body) for fact in facts if isinstance(fact.body, ProductUpserted)]
+    return await catalog(facts, await self.encoding.vectors(texts) if texts else {}, now=now), None
+
+
+async def _recommend(
+    self: Pipeline, topic: str, partition: int, updates: Sequence[ProfileUpdated], now: float
+) -> tuple[Effects, People | None]:
+    due = [update for update in updates if update.triggers]
+    if not due:
+        return Effects(), None
+    people = await self.people(update.user_id for update in due)
+    persons = [person for update in due if (person := people.get(update.user_id)) is not None]
+    state = RecommendState(
+        people=people,
+        catalogue=self.catalogue,
+        world=await self.world.read([person.profile for person in persons], now=now),
+        ranker=self.world.ranker,
+        secret=self.secret,
+        encoder=self.encoding.name,
+    )
+    return await recommend_stage(due, state, now=now), None
+
+
+async def _privacy(
+    self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], now: float
+) -> tuple[Effects, People | None]:
+    people = await self.people(user_id for fact in facts for user_id in people_of(fact))
+    return await privacy(facts, PrivacyState(people=people), now=now), people
+
+
+HANDLERS: dict[str, Handler] = {
+    "click": _behaviour,  # stages 1 and 5
+    "search": _behaviour,  # stage 1
+    "social": _behaviour,  # stage 1
+    "conversion": _behaviour,  # stages 1 and 5
+    "catalog": _catalog,  # stage 2
+    "profiles": _recommend,  # stage 3; stage 4 (content) is woken by timers, see streams.firing
+    "identity": _privacy,  # stage 6
+    "privacy": _privacy,  # stage 6
+}

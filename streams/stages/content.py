@@ -1,0 +1,427 @@
+"""Stage 4, content: a wait is over; may something be sent, what, how, and when.
+
+Woken by timers, not by a topic. The gates stand in the order of `models.gates`; whatever they refuse is an event with a
+reason. Words come from the pool of verified variants or from a hand-written template; facts come from the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from models.catalog import Catalogue, Item
+from models.profile import Pending, summary
+from models.ranker import Ranker
+from models.recommend import World, recommend
+
+from models import calendar, gates
+from models.bandit import Choice, Posterior
+from models.campaigns import Campaign
+from models.copy.links import Links
+from models.copy.pool import TONES, Key, Variant, choose, speakable
+from models.copy.render import render_email, render_push
+from models.copy.slots import SlotError, facts, language
+from models.copy.templates import template
+from models.gates import Context, ItemThen
+from models.holdout import Holdouts
+from schemas.events import Source
+from schemas.ids import outbound_id, sign_token
+from schemas.messages import (
+    Decided,
+    EmailReady,
+    Factor,
+    Generation,
+    MessageItem,
+    PushReady,
+    Suppressed,
+    TriggerRef,
+    Unsubscribe,
+    iso,
+    parse_iso,
+)
+from streams.decision import Decision, encode_decision
+from streams.effects import Effects, Out
+from streams.people import People, Person
+from streams.stages.recommend import rng_for
+from streams.store import DecisionWrite, Timer
+
+DECISION_TTL_S = 28 * 86400.0
+SENDS_KEPT = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentState:
+    people: People
+    by_ref: Mapping[str, Person]  # ref -> live person
+    catalogue: Catalogue
+    world: World
+    ranker: Ranker
+    campaigns: Mapping[str, Campaign]
+    posterior: Posterior
+    pools: Mapping[str, Sequence[Variant]]  # str(Key) -> verified variants
+    holdouts: Holdouts
+    links: Links
+    secret: bytes
+    pace: float
+    quiet_hours: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One message on its way through the gates."""
+
+    person: Person
+    campaign: Campaign
+    pending: Pending
+    source: Source
+    decision_id: str
+    at: float
+
+    @property
+    def user_id(self) -> str:
+        return self.person.user_id
+
+
+async def content(due: Sequence[Timer], state: ContentState, *, now: float) -> Effects:
+    """Decide every due wait: a message, a suppression, or a later time."""
+    effects = Effects()
+    for timer in due:
+        person = state.by_ref.get(timer.ref)
+        campaign = state.campaigns.get(timer.name)
+        pending = person.profile.pending.get(timer.name) if person is not None else None
+        if person is None or campaign is None or pending is None:
+            effects.cleared.append(timer)  # called off meanwhile, erased, or no longer defined
+            effects.count("called_off")
+            continue
+        if pending.due > now:
+            effects.timers.append(Timer(ref=timer.ref, name=timer.name, due=pending.due))
+            effects.count("moved")
+            continue
+        trigger = pending.trigger
+        source = Source(topic=trigger.topic, partition=trigger.partition, offset=trigger.offset)
+        plan = Plan(
+            person=person,
+            campaign=campaign,
+            pending=pending,
+            source=source,
+            decision_id=outbound_id(f"decision:{campaign.name}", source, person.user_id),
+            at=parse_iso(trigger.at),
+        )
+        _decide(effects, state, plan, now=now)
+        person.profile.pending.pop(timer.name, None)
+        person.changed = True
+        effects.cleared.append(timer)
+    effects.users = [write for write in state.people.writes()]
+    return effects
+
+
+def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) -> None:
+    rng = rng_for("content", plan.campaign.name, plan.source.topic, plan.source.partition, plan.source.offset, plan.user_id)
+    ids = list(plan.pending.product_ids) or _suggested(state, plan, rng, now=now)
+    items = [item for product_id in ids[: plan.campaign.max_items] if (item := state.catalogue.get(product_id)) is not None]
+    ctx = _context(state, plan, ids[: plan.campaign.max_items], now=now)
+    verdict = gates.judge(ctx)
+    if verdict.reason is None and not items:
+        verdict = replace(verdict, reason="out_of_stock")
+    if verdict.reason is not None and verdict.reason not in ("quiet_hours_aborted", "expired"):
+        _suppress(effects, plan, verdict.reason, channel=_channel_of(plan), now=now)
+        if verdict.reason.startswith("holdout"):
+            _decided(effects, state, plan, {}, holdout=ctx.holdout, context=[], now=now)
+        return
+    personal = not ctx.opted_out
+    context = summary(plan.person.profile, now) if personal else [0.0] * state.posterior.dim
+    saving = any("saving" in facts(item, locale=plan.person.profile.locale) for item in items[:1])
+    slate = state.posterior.slate(
+        context, rng, eligible={"channel": verdict.channels, **({} if saving else {"offer": ("none",)})}
+    )
+    arms = {factor: choice.arm for factor, choice in slate.items()}
+    tz = calendar.zone(plan.person.profile.timezone)
+    ctx = replace(
+        ctx,
+        send=arms["send"] == "send",
+        not_before=calendar.send_time(arms["send_hour"], now=now, tz=tz, pace=state.pace),
+    )
+    made = _write(state, plan, items, arms, rng, now=now) if ctx.send else None
+    if ctx.send:
+        ctx = replace(ctx, content=made is not None)
+    verdict = gates.judge(ctx)
+    _decided(effects, state, plan, slate, holdout=None, context=context, now=now)
+    if verdict.reason is not None or made is None:
+        _suppress(effects, plan, verdict.reason or "content_rejected", channel=arms["channel"], now=now)
+        return
+    _emit(effects, state, plan, items, slate, made, not_before=verdict.not_before, now=now)
+    sends = plan.person.profile.sends.setdefault(arms["channel"], [])
+    sends.append(now)
+    del sends[:-SENDS_KEPT]
+    plan.person.profile.sent_campaign(plan.campaign.name, now)
+    message_id = outbound_id(f"message:{plan.campaign.name}", plan.source, plan.user_id)
+    record = Decision(
+        decision_id=plan.decision_id,
+        user_id=plan.user_id,
+        kind="message",
+        at=now,
+        policy_version=state.posterior.version,
+        arms=arms,
+        context=[float(x) for x in context],
+        items=[item.product_id for item in items],
+        campaign=plan.campaign.name,
+        message_id=message_id,
+    )
+    for key, data in ((plan.decision_id, encode_decision(record)), (message_id, b"@" + plan.decision_id.encode())):
+        effects.decisions.append(DecisionWrite(ref=plan.person.ref, decision_id=key, data=data, ttl_s=DECISION_TTL_S))
+
+
+def _suggested(state: ContentState, plan: Plan, rng: np.random.Generator, *, now: float) -> list[str]:
+    """Products of a message that has none of its own: the same recommender as in the shop."""
+    picks = recommend(
+        plan.person.profile,
+        state.catalogue,
+        state.world,
+        now=now,
+        n=plan.campaign.max_items,
+        surface="message",
+        rng=rng,
+        ranker=state.ranker,
+        personal=not plan.person.profile.opted_out,
+    )
+    return [pick.product_id for pick in picks]
+
+
+def _context(state: ContentState, plan: Plan, ids: Sequence[str], *, now: float) -> Context:
+    """What the gates must know, from the profile, the catalogue and the settings."""
+    profile, campaign = plan.person.profile, plan.campaign
+    then = getattr(plan.pending, "prices", None) or {}
+    items = []
+    for product_id in ids:
+        item = state.catalogue.get(product_id)
+        bought = profile.bought.get(product_id)
+        items.append(
+            ItemThen(
+                product_id=product_id,
+                stock=item.stock if item is not None else None,
+                price_then=then.get(product_id),
+                price_now=item.price if item is not None else None,
+                bought_at=bought[2] if bought else None,
+                in_cart=product_id in profile.cart,
+            )
+        )
+    subscribed = profile.consent.get("subscriptions", {})
+    return Context(
+        now=now,
+        triggered_at=plan.at,
+        expires_at=plan.pending.due + campaign.expiry_s,
+        channels=campaign.channels,
+        category=campaign.category,
+        user_agent=None,
+        consent={channel: bool(profile.consent.get(channel)) for channel in campaign.channels},
+        unsubscribed=subscribed.get(campaign.subscription_group) is False,
+        opted_out=profile.opted_out,
+        needs_personal=campaign.needs_personal,
+        holdout=state.holdouts.of(plan.user_id, campaign.name),
+        items=tuple(items),
+        still=campaign.still,
+        sends=profile.sends,
+        daily_cap=campaign.daily_cap,
+        last_of_campaign=profile.last_of_campaign(campaign.name),
+        cooldown_s=campaign.cooldown_s / state.pace,
+        tz=calendar.zone(profile.timezone),
+        quiet_hours=campaign.quiet_hours if state.quiet_hours else None,
+        on_quiet=campaign.on_quiet,
+    )
+
+
+def _channel_of(plan: Plan) -> str:
+    return plan.campaign.channels[0]
+
+
+def pool_keys(campaign: Campaign, *, locale: str | None, items: Sequence[Item]) -> list[Key]:
+    """Every pool that a message of this campaign may be taken from, the most special first of each channel and tone."""
+    lang = language(locale)
+    about = items[0].category.partition("/")[0] if items and items[0].category else ""
+    return [
+        Key(kind=campaign.content, channel=channel, tone=tone, language=lang, segment=segment, about=place)
+        for channel in campaign.channels
+        for tone in TONES
+        for segment in dict.fromkeys((campaign.occasion, "any"))
+        for place in dict.fromkeys((about, ""))
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    variant: Variant
+    content: Any  # EmailContent or PushContent
+    pooled: bool
+
+
+def _write(
+    state: ContentState, plan: Plan, items: Sequence[Item], arms: Mapping[str, str], rng: np.random.Generator, *, now: float
+) -> Made | None:
+    """The words: a pooled variant that fits, else the template. None when nothing can be said truthfully."""
+    profile, locale = plan.person.profile, plan.person.profile.locale
+    slots = set(facts(items[0], locale=locale, count=len(items)))
+    fitting = [
+        key
+        for key in pool_keys(plan.campaign, locale=locale, items=items)
+        if key.channel == arms["channel"] and key.tone == arms["tone"]
+    ]
+    tokens = {
+        item.product_id: sign_token(state.secret, plan.decision_id, item.product_id, now + DECISION_TTL_S) for item in items
+    }
+    wanted: list[tuple[Variant, bool]] = []
+    for key in fitting:
+        variants = speakable(state.pools.get(str(key), ()), slots)
+        if variants:
+            wanted.append((choose(variants, rng), True))
+            break
+    segment = "saving" if arms["offer"] == "saving" else plan.campaign.occasion
+    wanted.append((template(replace_key(fitting[0], segment=segment)), False))
+    wanted.append((template(replace_key(fitting[0], segment="any")), False))
+    for variant, pooled in wanted:
+        try:
+            if arms["channel"] == "email":
+                body: Any = render_email(
+                    variant,
+                    items,
+                    user_first_name=profile.first_name,
+                    locale=locale,
+                    tokens=tokens,
+                    links=state.links,
+                    now=now,
+                    group=plan.campaign.subscription_group,
+                )
+            else:
+                body = render_push(variant, items, locale=locale, tokens=tokens, links=state.links)
+        except SlotError:
+            continue  # asks for a fact that this product does not have: the next one is plainer
+        return Made(variant=variant, content=body, pooled=pooled)
+    return None
+
+
+def replace_key(key: Key, *, segment: str) -> Key:
+    return Key(kind=key.kind, channel=key.channel, tone=key.tone, language=key.language, segment=segment, about="")
+
+
+def _suppress(effects: Effects, plan: Plan, reason: str, *, channel: str, now: float) -> None:
+    effects.count(f"suppressed_{reason}")
+    effects.out.append(
+        Out(
+            topic="suppressions",
+            key=plan.user_id,
+            id=outbound_id(f"suppression:{plan.campaign.name}", plan.source, plan.user_id),
+            at=plan.at,
+            message=Suppressed(
+                user_id=plan.user_id,
+                decision_id=plan.decision_id,
+                campaign=plan.campaign.name,
+                channel=channel,
+                reason=reason,
+                at=iso(now),
+                trigger=TriggerRef(type=plan.pending.trigger.type, message_id=plan.pending.trigger.message_id),
+            ),
+        )
+    )
+
+
+def _decided(
+    effects: Effects,
+    state: ContentState,
+    plan: Plan,
+    slate: Mapping[str, Choice],
+    *,
+    holdout: str | None,
+    context: Sequence[float],
+    now: float,
+) -> None:
+    effects.out.append(
+        Out(
+            topic="decisions",
+            key=plan.user_id,
+            id=outbound_id(f"decided:{plan.campaign.name}", plan.source, plan.user_id),
+            at=plan.at,
+            message=Decided(
+                decision_id=plan.decision_id,
+                user_id=plan.user_id,
+                policy="thompson",
+                policy_version=state.posterior.version,
+                at=iso(now),
+                context=[float(x) for x in context],
+                factors={
+                    factor: Factor(arm=choice.arm, propensity=choice.propensity, propensities=choice.propensities)
+                    for factor, choice in slate.items()
+                },
+                floor=state.posterior.floor,
+                holdout=holdout,
+            ),
+        )
+    )
+
+
+def _emit(
+    effects: Effects,
+    state: ContentState,
+    plan: Plan,
+    items: Sequence[Item],
+    slate: Mapping[str, Choice],
+    made: Made,
+    *,
+    not_before: float,
+    now: float,
+) -> None:
+    channel = slate["channel"].arm
+    message_id = outbound_id(f"message:{plan.campaign.name}", plan.source, plan.user_id)
+    propensity = float(np.prod([choice.propensity for choice in slate.values()]))
+    send_by = max(plan.pending.due + plan.campaign.expiry_s, not_before + 60.0)
+    token = sign_token(state.secret, plan.decision_id, items[0].product_id, now + DECISION_TTL_S)
+    common: dict[str, Any] = {
+        "message_id": message_id,
+        "idempotency_key": message_id,
+        "decision_id": plan.decision_id,
+        "user_id": plan.user_id,
+        "identifier_key": "email" if channel == "email" else "push_token",
+        "channel": channel,
+        "category": plan.campaign.category,
+        "subscription_group": plan.campaign.subscription_group,
+        "campaign": plan.campaign.name,
+        "variant_id": made.variant.id,
+        "locale": plan.person.profile.locale or "en-US",
+        "not_before": iso(not_before),
+        "send_by": iso(send_by),
+        "content": made.content,
+        "unsubscribe": Unsubscribe(**state.links.unsubscribe(token, group=plan.campaign.subscription_group)),
+        "generation": Generation(
+            source="pool" if made.pooled else "template",
+            model=made.variant.model or None,
+            prompt_version=made.variant.prompt_version,
+            verified=True,
+            ai_generated=made.variant.source == "model",
+        ),
+        "trigger": TriggerRef(type=plan.pending.trigger.type, message_id=plan.pending.trigger.message_id),
+        "propensity": propensity,
+    }
+    shown = [
+        MessageItem(
+            product_id=item.product_id,
+            name=item.name,
+            price=item.price,
+            currency=item.currency,
+            url=item.url or None,
+            image_url=item.image_url or None,
+            price_as_of=iso(now),
+        )
+        for item in items
+    ]
+    if channel == "email":
+        message: Any = EmailReady(items=shown, **common)
+    else:
+        message = PushReady(
+            items=shown[:1],
+            collapse_key=f"{plan.campaign.name}",
+            ttl_s=int(max(0.0, send_by - not_before)),
+            priority="normal",
+            **common,
+        )
+    effects.count(f"sent_{channel}")
+    effects.out.append(Out(topic=f"content.{channel}", key=plan.user_id, id=message_id, at=now, message=message))

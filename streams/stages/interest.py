@@ -1,0 +1,213 @@
+"""Stage 1, interest: what a shopper looked at, searched, said or bought moves the profile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from models.catalog import Catalogue, Item
+from models.profile import apply
+from models.sentiment import sentiment
+
+from models import campaigns
+from models.campaigns import Campaign
+from schemas.events import (
+    Fact,
+    Line,
+    OrderCompleted,
+    ProductAdded,
+    ProductAddedToWishlist,
+    ProductClicked,
+    ProductReviewed,
+    ProductShared,
+    ProductsSearched,
+    ProductViewed,
+    SocialPost,
+)
+from schemas.ids import outbound_id
+from schemas.messages import ProfileUpdated, Trigger, iso
+from streams.effects import CountWrite, Effects, Out
+from streams.people import People, Person
+from streams.store import Action, Counts, Timer
+
+Vector = npt.NDArray[np.float32]
+
+SURFACE = "home"
+RECOMMEND_ON: Mapping[type, str] = {
+    ProductViewed: "product_viewed",
+    ProductClicked: "product_clicked",
+    ProductsSearched: "products_searched",
+    ProductAdded: "product_added",
+    ProductAddedToWishlist: "product_wishlisted",
+}
+HEAT: Mapping[type, tuple[Action, float]] = {  # what an event adds to an item's popularity
+    ProductClicked: ("view", 1.0),
+    ProductViewed: ("view", 1.0),
+    ProductAddedToWishlist: ("cart", 2.0),
+    ProductAdded: ("cart", 3.0),
+    OrderCompleted: ("purchase", 5.0),
+}
+HEAT_HALF_LIFE_S = 7 * 86400.0
+HEAT_LANDMARK = 1_767_225_600.0  # 2026-01-01: weights grow from here, so sums of different times stay comparable
+PAIR_WITH_LAST = 4  # recent items that a viewed item is counted together with
+PAIR_LINES = 12  # lines of one order that are counted together
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterestState:
+    """What the stage may look at: read before, never changed behind its back."""
+
+    people: People
+    catalogue: Catalogue
+    vectors: Mapping[str, Vector]  # text -> unit vector (d,)
+    campaigns: Mapping[str, Campaign]
+    debounce_s: float
+    pace: float
+
+
+def text_of(fact: Fact) -> str | None:
+    """The text that must be encoded for this fact, if any. Clicks have none: no transformer on the click path."""
+    body = fact.body
+    if isinstance(body, ProductsSearched):
+        return body.query
+    if isinstance(body, ProductReviewed):
+        return body.review_body
+    if isinstance(body, SocialPost):
+        return body.text
+    if isinstance(body, ProductShared):
+        return body.share_message or None
+    return None
+
+
+def products_of(fact: Fact) -> list[Line]:
+    """The products a fact is about, as lines."""
+    body = fact.body
+    lines = getattr(body, "products", None)
+    if lines:
+        return list(lines)
+    product_id = getattr(body, "product_id", None)
+    return [Line(product_id=product_id)] if product_id else []
+
+
+async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -> Effects:
+    """Apply every fact once; say what changed, what is due for a recommendation, and which campaigns wait."""
+    effects = Effects()
+    counts: dict[tuple[str, int], Counts] = {}
+    last: dict[tuple[str, int], int] = {}
+    updated: dict[str, tuple[Person, Fact, list[Trigger]]] = {}
+    for fact in facts:
+        source = (fact.source.topic, fact.source.partition)
+        last[source] = max(last.get(source, -1), fact.source.offset)
+        person = state.people.get(fact.person)
+        if person is None:
+            effects.count("erased")
+            continue
+        profile = person.profile
+        fresh = fact.source.offset > profile.fences.get(source, -1)
+        if not fresh:
+            effects.count("replayed")
+            continue
+        profile.fences[source] = fact.source.offset
+        person.changed = True
+        if profile.seen(fact.message_id, fact.at):
+            effects.count("duplicate")
+            continue
+        effects.count("late" if fact.late else "applied")
+        lines = products_of(fact)
+        items = {line.product_id: item for line in lines if (item := state.catalogue.get(line.product_id)) is not None}
+        if fact.source.offset > state.people.fences.get(source, -1):
+            _count(counts.setdefault(source, Counts({}, {}, {}, {})), fact, lines, items, profile.recent_ids())
+        text = text_of(fact)
+        feeling = sentiment(text) if text is not None and not isinstance(fact.body, ProductsSearched) else None
+        apply(
+            profile,
+            fact,
+            item=items.get(lines[0].product_id) if lines else None,
+            items=items,
+            vector=state.vectors.get(text) if text is not None else None,
+            sentiment=feeling,
+        )
+        _, _, triggers = updated.get(person.ref, (person, fact, []))
+        updated[person.ref] = (person, fact, triggers)
+        if not fact.late:
+            _wake(effects, state, person, fact, triggers, now=now)
+    for person, fact, triggers in updated.values():
+        effects.out.append(_profile_updated(person, fact, triggers, now=now))
+    effects.users = state.people.writes()
+    for (topic, partition), offset in last.items():
+        fence = state.people.fences.get((topic, partition), -1)
+        if (topic, partition) in counts and offset > fence:
+            effects.counts.append(
+                CountWrite(topic=topic, partition=partition, expected=fence, offset=offset, counts=counts[topic, partition])
+            )
+    return effects
+
+
+def _wake(effects: Effects, state: InterestState, person: Person, fact: Fact, triggers: list[Trigger], *, now: float) -> None:
+    """Mark the fact as due for a recommendation (debounced in event time), set and cancel campaign waits."""
+    profile = person.profile
+    kind = RECOMMEND_ON.get(type(fact.body))
+    if kind is not None and fact.at - profile.rec_at.get(SURFACE, -math.inf) >= state.debounce_s:
+        profile.rec_at[SURFACE] = fact.at
+        triggers.append(_trigger(kind, fact))
+    for change in campaigns.arm(fact, profile, state.campaigns, pace=state.pace):
+        if change.pending is None:
+            profile.pending.pop(change.campaign, None)
+        else:
+            profile.pending[change.campaign] = change.pending
+            effects.timers.append(Timer(ref=person.ref, name=change.campaign, due=change.pending.due))
+
+
+def _trigger(kind: str, fact: Fact) -> Trigger:
+    return Trigger(
+        type=kind,
+        message_id=fact.message_id,
+        topic=fact.source.topic,
+        partition=fact.source.partition,
+        offset=fact.source.offset,
+        at=iso(fact.at),
+        product_id=getattr(fact.body, "product_id", None),
+    )
+
+
+def _profile_updated(person: Person, fact: Fact, triggers: list[Trigger], *, now: float) -> Out:
+    message = profile_updated(person, triggers, now=now)
+    return Out(
+        topic="profiles",
+        key=person.user_id,
+        id=outbound_id("profile", fact.source, person.user_id),
+        at=fact.at,
+        message=message,
+    )
+
+
+def profile_updated(person: Person, triggers: list[Trigger], *, now: float) -> ProfileUpdated:
+    """The public view of a profile: no vectors, no text the shopper typed."""
+    view = person.profile.public(now)
+    return ProfileUpdated(user_id=person.user_id, version=person.version + 1, at=iso(now), triggers=triggers, **view)
+
+
+def _count(counts: Counts, fact: Fact, lines: list[Line], items: dict[str, Item], recent: Sequence[str]) -> None:
+    """Add one fact to the item counters: events, decayed popularity, and pairs bought or viewed together."""
+    heat = HEAT.get(type(fact.body))
+    if heat is None:
+        return
+    kind, weight = heat
+    weight *= 2.0 ** ((fact.at - HEAT_LANDMARK) / HEAT_HALF_LIFE_S)
+    ids = list(dict.fromkeys(line.product_id for line in lines))
+    for product_id in ids:
+        counts.events[product_id, kind] = counts.events.get((product_id, kind), 0) + 1
+        counts.heat[product_id] = counts.heat.get(product_id, 0.0) + weight
+        item = items.get(product_id)
+        if item is not None and item.category:
+            key = (item.category, product_id)
+            counts.category_heat[key] = counts.category_heat.get(key, 0.0) + weight
+    pairs = [(a, b) for a in ids[:PAIR_LINES] for b in ids[:PAIR_LINES] if a != b]
+    if len(ids) == 1:
+        others = [other for other in recent[:PAIR_WITH_LAST] if other != ids[0]]
+        pairs = [(ids[0], other) for other in others] + [(other, ids[0]) for other in others]
+    for pair in pairs:
+        counts.pairs[pair] = counts.pairs.get(pair, 0.0) + weight

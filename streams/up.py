@@ -1,0 +1,107 @@
+"""`headrace up`: everything on one machine. Starts a broker and Redis where none is configured, then supervises the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import aiohttp
+
+from streams.broker import ensure_topics
+from streams.embedded import EmbeddedKafka, EmbeddedRedis
+from streams.ops.logging import configure
+from streams.ops.supervise import Child, supervise
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GROUPS = {  # process -> stages; the language model has a process of its own
+    "events": "interest,feedback,privacy",
+    "items": "catalog,recommend,content",
+}
+READY_TIMEOUT_S = 90.0
+
+
+def up(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit status."""
+    configure(level=settings.log_level, style=settings.log_format)
+    for warning in settings.warnings:
+        log.warning(warning)
+    with contextlib.ExitStack() as stack:
+        settings = replace(settings, kafka=settings.kafka or _kafka(stack), redis=settings.redis or _redis(stack))
+        return asyncio.run(_run(settings))
+
+
+def _kafka(stack: contextlib.ExitStack) -> str:
+    return stack.enter_context(EmbeddedKafka()).address
+
+
+def _redis(stack: contextlib.ExitStack) -> str:
+    return stack.enter_context(EmbeddedRedis()).url
+
+
+async def _run(settings: Settings) -> int:
+    await ensure_topics(settings.kafka_client(), prefix=settings.prefix, partitions=settings.partitions)
+    ports = dict(zip([*GROUPS, "writer"], free_ports(len(GROUPS) + 1), strict=True))
+    env = settings.environ()
+    children = [
+        Child(
+            name=name,
+            argv=(sys.executable, "-m", "streams.cli", "worker", "--stages", stages),
+            env={**env, "HEADRACE_WEB_PORT": str(ports[name])},
+        )
+        for name, stages in GROUPS.items()
+    ]
+    if settings.generator != "none":
+        children.append(
+            Child(
+                name="writer",
+                argv=(sys.executable, "-m", "streams.cli", "writer"),
+                env={**env, "HEADRACE_WEB_PORT": str(ports["writer"])},
+            )
+        )
+    teller = asyncio.create_task(_tell_when_ready(settings, ports))
+    try:
+        return await supervise(children)
+    finally:
+        teller.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await teller
+
+
+async def _tell_when_ready(settings: Settings, ports: dict[str, int]) -> None:
+    """Print one line once every worker answers /ready: a person or a program that waits for it can start."""
+    web = {name: f"http://{settings.web_host}:{port}" for name, port in ports.items()}
+    async with aiohttp.ClientSession() as session, asyncio.timeout(READY_TIMEOUT_S):
+        for name in GROUPS:
+            while not await _ready(session, web[name]):
+                await asyncio.sleep(0.2)
+    print(
+        "ready " + json.dumps({"kafka": settings.kafka, "redis": settings.redis, "prefix": settings.prefix, "web": web}),
+        flush=True,
+    )
+
+
+async def _ready(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url + "/ready", timeout=aiohttp.ClientTimeout(total=3)) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+def free_ports(n: int) -> Iterator[int]:
+    """`n` ports that were free a moment ago."""
+    held = [socket.socket() for _ in range(n)]
+    for one in held:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return iter(ports)
