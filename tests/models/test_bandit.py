@@ -158,17 +158,6 @@ def test_a_late_conversion_counts_as_if_it_had_been_known_at_once():
     assert_same(late, known)
 
 
-def test_a_decision_exposed_in_shares_counts_once():
-    whole, shares = Stats(), Stats()
-    context = np.ones(DIM)
-
-    for share in (0.25, 0.25, 0.5):
-        shares.update("tone", "warm", context, 0.0, new=True, at=NOW, exposure=share)
-    whole.update("tone", "warm", context, 0.0, new=True, at=NOW)
-
-    assert_same(shares, whole)
-
-
 def test_a_decision_weighs_half_after_one_half_life():
     stats = Stats()
 
