@@ -85,7 +85,7 @@ def check(body: S, path: str, what: str) -> tuple[S, int]:
             if kept is not value:
                 changes[name], cuts = kept, cuts + 1
     for name, wire in todo.lists:
-        items = getattr(body, name)
+        items: list[Struct] | None = getattr(body, name)
         if items:
             for i, inner in enumerate(items):
                 if not _fine(inner, plan(type(inner))):
@@ -128,7 +128,7 @@ def check_id(value: str, path: str) -> None:
     """EventError unless `value` is printable and short enough in bytes."""
     if not value.isprintable():
         raise EventError("out_of_range", f"Expected printable characters - at `{path}`")
-    if len(value.encode()) > MAX_ID_BYTES and not value.isascii():
+    if len(value.encode()) > MAX_ID_BYTES:
         raise EventError("out_of_range", f"Expected at most {MAX_ID_BYTES} bytes - at `{path}`")
 
 

@@ -108,12 +108,13 @@ def decode_message(source: Source, value: bytes | None) -> Message | None:
     if not value:
         return None
     try:
+        value.decode()
         message: Message = _message(value)
         return message
     except UnicodeDecodeError as error:
         raise EventError("not_utf8", f"Expected UTF-8, got an invalid byte at {error.start}", where=str(source)) from None
     except msgspec.DecodeError as error:
-        refused = refusal(error, "invalid_properties", "$")
+        refused = refusal(error, "invalid_properties", "$", value=value)
         raise EventError(refused.reason, refused.detail, where=str(source)) from None
     except RecursionError:
         raise EventError("not_json", "JSON is nested too deeply", where=str(source)) from None

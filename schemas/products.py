@@ -28,7 +28,7 @@ def product_fact(source: Source, key: bytes | None, value: bytes | None, *, late
         envelope = envelope_of(value) if probe.product_id is ABSENT and probe.properties is not ABSENT else None
         bare = _bare(value) if envelope is None else None
     except msgspec.DecodeError as error:
-        raise refusal(error, "invalid_properties", "$") from None
+        raise refusal(error, "invalid_properties", "$", value=value) from None
     body: Body
     if envelope is not None:
         body, cuts = body_of(envelope, "catalog", event_name(envelope, "catalog"))

@@ -10,12 +10,21 @@ import msgspec
 from schemas.errors import EventError
 
 _RANGE: Final = re.compile(r" of length |[<>]=? -?\d|^Number out of range")
+_syntax: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _ROOT: Final = re.compile(r"`\$")
 _OURS: Final = ("Expected", "Object missing", "Number out of range")  # texts that name types and our field names only
 
 
-def refusal(error: msgspec.DecodeError, what: str, path: str) -> EventError:
-    """`error` as an EventError: not_json, out_of_range, or `what`; `path` is where the decoded part stands."""
+def refusal(error: msgspec.DecodeError, what: str, path: str, *, value: bytes | None = None) -> EventError:
+    """`error` as an EventError: not_json, out_of_range, or `what`; `path` is where the decoded part stands.
+
+    A wrong type may stand before a syntax error: with `value` the whole is looked at, and not_json comes first.
+    """
+    if value is not None:
+        try:
+            _syntax(value)
+        except msgspec.DecodeError as broken:
+            error = broken
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
         return EventError("not_json", text)

@@ -172,7 +172,7 @@ def envelope_of(value: bytes) -> Envelope:
     try:
         envelope = _decode(value)
     except DecodeError as error:
-        raise refusal(error, "invalid_envelope", "$") from None
+        raise refusal(error, "invalid_envelope", "$", value=value) from None
     for name, text in (("messageId", envelope.message_id), ("userId", envelope.user_id), ("anonymousId", envelope.anonymous_id)):
         if text is not None and not (text.isascii() and text.isprintable()):
             check_id(text, f"$.{name}")
