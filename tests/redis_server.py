@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import redis
@@ -97,11 +97,11 @@ def running_redis(folder: Path, *options: str, password: str = "") -> Iterator[R
 
 
 @contextlib.contextmanager
-def running_cluster(folder: Path, *, nodes: int = 3) -> Iterator[list[RedisServer]]:
+def running_cluster(folder: Path, *, nodes: int = 3, options: Sequence[str] = ()) -> Iterator[list[RedisServer]]:
     """A Redis Cluster of masters, every slot served, for the length of a block."""
     with contextlib.ExitStack() as stack:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "3000")
-        servers = [stack.enter_context(running_redis(folder / str(i), *options)) for i in range(nodes)]
+        cluster = ("--cluster-enabled", "yes", "--cluster-node-timeout", "3000", *options)
+        servers = [stack.enter_context(running_redis(folder / str(i), *cluster)) for i in range(nodes)]
         clients = [stack.enter_context(contextlib.closing(server.client())) for server in servers]
         for i, client in enumerate(clients):
             client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
