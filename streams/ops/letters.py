@@ -8,7 +8,7 @@ a duplicate.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -19,7 +19,7 @@ from schemas.errors import FatalError, TransientError
 from schemas.topics import TOPICS, full_name
 from streams.settings import Settings
 
-__all__ = ["DeadLetter", "Query", "Replayed", "find", "replay"]
+__all__ = ["DeadLetter", "Query", "Replayed", "attempt_of", "find", "replay"]
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -58,12 +58,17 @@ class DeadLetter:
     @property
     def attempts(self) -> int:
         """How often it failed, from 1."""
-        text = self.header(ATTEMPTS)
-        return int(text) if text.isdecimal() else 1
+        return attempt_of(self.headers)
 
     def header(self, name: str) -> str:
         """The last header of this name as text, empty when there is none."""
         return next((value.decode("utf-8", "replace") for key, value in reversed(self.headers) if key == name), "")
+
+
+def attempt_of(headers: Iterable[tuple[str, bytes]]) -> int:
+    """Which attempt at its event a record is: 1, or what a replay wrote on it. What fails again keeps the number."""
+    text = dict(headers).get(ATTEMPTS, b"")
+    return int(text) if text.isdigit() else 1
 
 
 @dataclass(frozen=True, kw_only=True)

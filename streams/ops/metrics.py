@@ -78,7 +78,7 @@ class Metrics:
             "headrace_model_fallbacks", "Copy that came from a template instead", ["model", "reason"], registry=r
         )
 
-        self.ready = Gauge("headrace_ready", "1 when /ready last said yes", registry=r)
+        self.ready = Gauge("headrace_ready", "1 when /ready says yes", registry=r)
         self.build_info = Gauge("headrace_build_info", "Always 1", ["version", "encoder", "generator"], registry=r)
 
     def names(self) -> set[str]:

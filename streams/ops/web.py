@@ -35,12 +35,12 @@ def application(health: Health, metrics: Metrics, *, token: str = "", routes: It
 
     async def ready(_request: web.Request) -> web.Response:
         answer = await health.ready()
-        metrics.ready.set(answer.ok)
         checks = {name: asdict(check) for name, check in answer.checks.items()}
         body = {"ok": answer.ok, "missing": answer.missing, "checks": checks}
         return web.json_response(body, status=200 if answer.ok else 503)
 
     async def numbers(_request: web.Request) -> web.Response:
+        metrics.ready.set((await health.ready()).ok)
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application(middlewares=[guard(token)])
