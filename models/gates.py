@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 
-from models.calendar import quiet_until, sent_on_this_day
+from models.calendar import SEND_HOURS, quiet_until, send_time, sent_on_this_day
 
 PRICE_TOLERANCE = 0.005  # share; currency rounding is not a change
 BOT = re.compile(
@@ -59,7 +59,8 @@ class Context:
     tz: tzinfo = UTC
     send: bool | None = None  # what the policy chose; None: not asked yet
     content: bool | None = None  # verified content exists; None: not written yet
-    not_before: float | None = None  # when the policy wants it to leave; None: now
+    not_before: float | None = None  # when the policy wants it to leave; None: not asked yet
+    pace: float = 1.0  # divides the wait for a chosen hour
     quiet_hours: tuple[int, int] | None = (21, 8)
     on_quiet: str = "defer"  # or abort
 
@@ -69,7 +70,8 @@ class Verdict:
     """May it leave, to whom, when, and how much may it know."""
 
     reason: str | None  # of the closed list of suppressions; None: it may
-    channels: tuple[str, ...]  # open ones: consented and not capped
+    channels: tuple[str, ...]  # open arms of `channel`: consented and not capped
+    hours: tuple[str, ...]  # open arms of `send_hour`: outside the quiet hours and before expiry
     personal: bool  # False: general content only
     not_before: float  # now, the chosen time, or the end of the quiet hours
     products: tuple[str, ...]  # those that are still worth writing about
@@ -170,12 +172,24 @@ def content(ctx: Context) -> str | None:
 
 
 def quiet_hours(ctx: Context) -> str | None:
-    moved = leaves_at(ctx) > max(ctx.now, ctx.not_before or ctx.now)
-    return "quiet_hours_aborted" if moved and ctx.on_quiet == "abort" else None
+    """Where a campaign aborts, being quiet now is enough: a message chosen for tomorrow is a deferral by another name."""
+    if ctx.on_quiet != "abort":
+        return None
+    loud = leaves_at(ctx) == max(ctx.now, ctx.not_before or ctx.now) and leaves_at(replace(ctx, not_before=None)) == ctx.now
+    return None if loud else "quiet_hours_aborted"
 
 
 def expiry(ctx: Context) -> str | None:
+    """While no hour is chosen, the earliest one speaks: a later one is not open if it is too late."""
     return "expired" if leaves_at(ctx) >= ctx.expires_at else None
+
+
+def open_hours(ctx: Context) -> tuple[str, ...]:
+    """Arms of the `send_hour` factor with which the message would still leave in time."""
+    chosen = {
+        hour: replace(ctx, not_before=send_time(hour, now=ctx.now, tz=ctx.tz, pace=ctx.pace)) for hour in ("now", *SEND_HOURS)
+    }
+    return tuple(hour for hour, then in chosen.items() if quiet_hours(then) is None and expiry(then) is None)
 
 
 Gate = Callable[[Context], str | None]
@@ -206,6 +220,7 @@ def judge(ctx: Context) -> Verdict:
     return Verdict(
         reason=first_refusal(ctx),
         channels=open_channels(ctx),
+        hours=open_hours(ctx),
         personal=not ctx.opted_out,
         not_before=leaves_at(ctx),
         products=tuple(item.product_id for item in ctx.items if relevance(ctx, item) is None),

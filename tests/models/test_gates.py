@@ -42,6 +42,7 @@ def test_a_message_with_nothing_against_it_leaves_now():
 
     assert verdict.reason is None
     assert verdict.channels == ("email", "push")
+    assert verdict.hours == ("now",)  # six in the evening is when it expires
     assert verdict.personal
     assert verdict.not_before == NOON
     assert verdict.products == ("beans",)
@@ -185,6 +186,19 @@ def test_a_message_that_would_wait_past_its_expiry_does_not_wait():
 
 def test_a_message_chosen_for_the_evening_leaves_then():
     assert judge(replace(GOOD, not_before=NOON + 3600)).not_before == NOON + 3600
+
+
+def test_an_hour_after_the_expiry_is_not_open_to_the_policy():
+    assert judge(replace(GOOD, expires_at=NOON + 7 * 3600)).hours == ("now", "evening")
+    assert judge(replace(GOOD, expires_at=NOON + 24 * 3600)).hours == ("now", "morning", "evening")
+    assert judge(replace(GOOD, pace=1800.0)).hours == ("now", "morning", "evening")  # in a demo the evening comes in seconds
+
+
+def test_a_campaign_that_aborts_in_the_night_does_not_come_in_the_morning_instead():
+    verdict = judge(replace(GOOD, now=NIGHT, expires_at=NIGHT + 24 * 3600, on_quiet="abort"))
+
+    assert verdict.reason == "quiet_hours_aborted"
+    assert verdict.hours == ()
 
 
 def test_what_is_not_decided_yet_refuses_nothing():
