@@ -1,0 +1,248 @@
+"""Items of the shop: their stored form, and a replica in memory that answers "nearest to this vector, allowed now"."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterable
+from typing import Any, Final, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import PipelineError, ShapeError
+
+Vector = npt.NDArray[np.float32]
+
+FORMAT: Final = 1
+_HEAD: Final = struct.Struct("<2sB")  # magic, format
+FIRST_ROWS: Final = 1024
+
+
+class ItemError(PipelineError):
+    """A stored item cannot be read: damaged, or of a format that this program does not know."""
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One product as the catalogue has it. `vector` (d,) is the unit vector of its text."""
+
+    product_id: str
+    name: str
+    price: float
+    currency: str
+    list_price: float | None = None
+    description: str = ""
+    brand: str = ""
+    category: str = ""  # "a/b/c"
+    image_url: str = ""
+    url: str = ""
+    stock: int | None = None  # None: not tracked, sold
+    attributes: dict[str, Any] = {}
+    locale_names: dict[str, str] = {}
+    vector: np.ndarray
+    updated_at: float = 0.0
+
+    @property
+    def in_stock(self) -> bool:
+        return self.stock is None or self.stock > 0
+
+
+class ItemChange(Protocol):
+    """The latest change of an item as the store tells it; no data when it was deleted."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def product_id(self) -> str: ...
+    @property
+    def data(self) -> bytes | None: ...
+
+
+def encode_item(item: Item) -> bytes:
+    """The stored form; the vector in half precision."""
+    return _HEAD.pack(b"HI", FORMAT) + _ENCODER.encode(item)
+
+
+def decode_item(data: bytes) -> Item:
+    """Read a stored item. Raises ItemError."""
+    if len(data) < _HEAD.size or data[:2] != b"HI":
+        raise ItemError(f"item: {len(data)} bytes that do not begin as an item")
+    if data[2] != FORMAT:
+        raise ItemError(f"item: format {data[2]} is unknown, this program reads {FORMAT}")
+    try:
+        return _DECODER.decode(memoryview(data)[_HEAD.size :])
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ItemError(f"item: does not decode: {error}") from error
+
+
+def _pack(value: Any) -> bytes:
+    if not isinstance(value, np.ndarray):
+        raise NotImplementedError(f"an item cannot hold a {type(value).__name__}")
+    return value.astype("<f2").tobytes()
+
+
+def _unpack(kind: type, value: Any) -> Any:
+    if kind is not np.ndarray or not isinstance(value, bytes):
+        raise ValueError(f"expected bytes of a vector, got {type(value).__name__}")
+    return np.frombuffer(value, dtype="<f2").astype(np.float32)
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_pack)
+_DECODER: Final = msgspec.msgpack.Decoder(Item, dec_hook=_unpack)
+
+
+class Catalogue:
+    """All items of the shop. Rows of the matrix are reused after deletes and doubled when they run out."""
+
+    def __init__(self, dim: int = 384) -> None:
+        self.dim = dim
+        self.seq = 0  # of the last change applied
+        self.unreadable = 0  # changes whose data did not decode; the item is left out
+        self._items: dict[str, Item] = {}
+        self._row: dict[str, int] = {}
+        self._id: list[str | None] = []
+        self._free: list[int] = []
+        self._vectors: Vector = np.zeros((0, dim), dtype=np.float32)  # (rows, d)
+        self._price: Vector = np.zeros(0, dtype=np.float32)
+        self._stocked = np.zeros(0, dtype=bool)
+        self._used = np.zeros(0, dtype=bool)
+        self._category = np.zeros(0, dtype=np.int32)
+        self._categories: dict[str, int] = {}  # full path -> number
+        self._under: dict[str, list[int]] = {}  # path or beginning of one -> numbers
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, product_id: object) -> bool:
+        return product_id in self._items
+
+    def get(self, product_id: str) -> Item | None:
+        return self._items.get(product_id)
+
+    def items(self) -> Iterable[Item]:
+        """All items, in no promised order."""
+        return self._items.values()
+
+    def apply(self, changes: Iterable[ItemChange]) -> None:
+        """Follow the store's change log. Repeating a change changes nothing."""
+        for change in changes:
+            if change.data is None:
+                self.remove(change.product_id)
+            else:
+                try:
+                    self.put(decode_item(change.data))
+                except (ItemError, ShapeError):
+                    self.unreadable += 1
+                    self.remove(change.product_id)  # what cannot be read must not be sold as it was
+            self.seq = max(self.seq, change.seq)
+
+    def put(self, item: Item) -> None:
+        """Insert or replace. Raises ShapeError for a vector of another encoder."""
+        if len(item.vector) != self.dim:
+            raise ShapeError(f"item has a vector of {len(item.vector)} dims, this catalogue has {self.dim}")
+        row = self._row.get(item.product_id)
+        if row is None:
+            row = self._new_row()
+            self._row[item.product_id] = row
+            self._id[row] = item.product_id
+        self._items[item.product_id] = item
+        norm = float(np.sqrt(item.vector @ item.vector))
+        self._vectors[row] = item.vector / norm if norm > 0 else 0.0
+        self._price[row] = item.price
+        self._stocked[row] = item.in_stock
+        self._used[row] = True
+        self._category[row] = self._number(item.category)
+
+    def remove(self, product_id: str) -> None:
+        row = self._row.pop(product_id, None)
+        if row is not None:
+            del self._items[product_id]
+            self._used[row] = False
+            self._id[row] = None
+            self._free.append(row)
+
+    def vector(self, product_id: str) -> Vector | None:
+        """Unit vector, (d,)."""
+        row = self._row.get(product_id)
+        return None if row is None else self._vectors[row]
+
+    def top_k(
+        self,
+        query: Vector,
+        k: int,
+        *,
+        category: str | None = None,
+        price_range: tuple[float, float] | None = None,
+        in_stock: bool = True,
+        exclude: Collection[str] = (),
+    ) -> list[tuple[str, float]]:
+        """The `k` nearest allowed items with their cosine, best first. query (d,) -> (min(k, allowed),).
+
+        `category` may be the beginning of a path. Equal cosines keep the order of the rows.
+        """
+        if len(query) != self.dim:
+            raise ShapeError(f"query has {len(query)} dims, this catalogue has {self.dim}")
+        norm = float(np.sqrt(query @ query))
+        if k < 1 or not self._items or norm == 0:
+            return []
+        n = len(self._id)
+        allowed = self._used[:n].copy()
+        if in_stock:
+            allowed &= self._stocked[:n]
+        if category is not None:
+            allowed &= np.isin(self._category[:n], self._under.get(category, []))
+        if price_range is not None:
+            allowed &= (self._price[:n] >= price_range[0]) & (self._price[:n] <= price_range[1])
+        for product_id in exclude:
+            row = self._row.get(product_id)
+            if row is not None:
+                allowed[row] = False
+        count = int(allowed.sum())
+        if count == 0:
+            return []
+        unit = (query / norm).astype(np.float32)
+        if count < n // 4:  # few are allowed: score those alone
+            rows = np.flatnonzero(allowed)  # (a,)
+            scores = self._vectors[rows] @ unit  # (a,)
+        else:
+            rows = np.arange(n)
+            scores = np.where(allowed, self._vectors[:n] @ unit, -2.0)
+        k = min(k, count)
+        best = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))
+        best = best[np.lexsort((rows[best], -scores[best]))][:k]
+        return [(self._name(int(rows[i])), float(scores[i])) for i in best]
+
+    def _name(self, row: int) -> str:
+        product_id = self._id[row]
+        if product_id is None:
+            raise ShapeError(f"row {row} of the catalogue has no item")
+        return product_id
+
+    def _new_row(self) -> int:
+        if self._free:
+            return self._free.pop()
+        row = len(self._id)
+        if row == len(self._used):
+            rows = max(FIRST_ROWS, 2 * row)
+            self._vectors = _longer(self._vectors, rows)
+            self._price = _longer(self._price, rows)
+            self._stocked = _longer(self._stocked, rows)
+            self._used = _longer(self._used, rows)
+            self._category = _longer(self._category, rows)
+        self._id.append(None)
+        return row
+
+    def _number(self, category: str) -> int:
+        number = self._categories.get(category)
+        if number is None:
+            number = self._categories[category] = len(self._categories)
+            parts = category.split("/")
+            for end in range(1, len(parts) + 1):
+                self._under.setdefault("/".join(parts[:end]), []).append(number)
+        return number
+
+
+def _longer(array: Any, rows: int) -> Any:
+    grown = np.zeros((rows, *array.shape[1:]), dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown
