@@ -3,7 +3,7 @@
 Three rules, each a function of one fact and of the profile after that fact was applied, so that the outcome follows what
 happened and when, not the order in which it was heard:
 
-- cart    waits from the newest cart update while something put there after the last order still lies in the cart
+- cart    waits from the newest cart update while something lies in the cart; an order empties it (Braze's cart rules)
 - browse  waits from the newest view of a product that is neither in the cart nor bought since
 - digest  is due at the end of the shopper's own period, so that any number of events sets one and the same time
 """
@@ -16,17 +16,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from models.profile import Pending
-from schemas.messages import Trigger, iso
-
 from models.campaign_file import Campaign, load
 from models.holdout import bucket
-from schemas.events import Fact
+from models.profile import Pending
+from schemas.events import Fact, Line
+from schemas.messages import Trigger, iso
 
 __all__ = ["Campaign", "Change", "Shopper", "arm", "load"]
 
 ORDER = "Order Completed"
 ADDED = "Product Added"
+TRIGGER_TYPES = {"cart": "cart_abandonment", "browse": "browse_abandonment", "digest": "recommendation_digest"}
+
+
+PriceOf = Callable[[str], float | None]  # what a product costs now; None: not in the catalogue
 
 
 class Shopper(Protocol):
@@ -36,6 +39,8 @@ class Shopper(Protocol):
     def user_id(self) -> str: ...
     @property
     def cart(self) -> Mapping[str, tuple[int, float]]: ...  # product -> (quantity, when)
+    @property
+    def cart_since(self) -> float: ...  # what was put in before is gone
     @property
     def bought(self) -> Mapping[str, tuple[int, float, float]]: ...  # product -> (times, first, last)
     @property
@@ -50,62 +55,77 @@ class Change:
     pending: Pending | None
 
 
-def arm(fact: Fact, shopper: Shopper, campaigns: Mapping[str, Campaign], *, pace: float = 1.0) -> list[Change]:
-    """What `fact`, already applied to the profile, changes about the waits. Late facts start nothing; ask before calling."""
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One fact seen by one campaign."""
+
+    fact: Fact
+    shopper: Shopper
+    campaign: Campaign
+    held: Pending | None
+    pace: float
+    price_of: PriceOf
+
+
+def arm(
+    fact: Fact, shopper: Shopper, campaigns: Mapping[str, Campaign], *, pace: float = 1.0, price_of: PriceOf = lambda _: None
+) -> list[Change]:
+    """What `fact`, already applied to the profile, changes about the waits. A late fact calls off, and starts nothing."""
     changes = []
     for campaign in campaigns.values():
         held = shopper.pending.get(campaign.name)
-        wanted = RULES[campaign.rule](fact, shopper, campaign, held, pace)
-        if wanted != held:
+        case = Case(fact=fact, shopper=shopper, campaign=campaign, held=held, pace=pace, price_of=price_of)
+        wanted = RULES[campaign.rule](case)
+        starts = wanted is not None and (held is None or wanted.due != held.due)
+        if wanted != held and not (fact.late and starts):
             changes.append(Change(campaign=campaign.name, pending=wanted))
     return changes
 
 
-def _cart(fact: Fact, shopper: Shopper, campaign: Campaign, held: Pending | None, pace: float) -> Pending | None:
-    if fact.event not in campaign.triggers and fact.event != ORDER:
+def _cart(case: Case) -> Pending | None:
+    fact, campaign, held = case.fact, case.campaign, case.held
+    starts = fact.event in campaign.triggers
+    if not starts and fact.event != ORDER:
         return held
-    ordered_at = max((last for _, _, last in shopper.bought.values()), default=-math.inf)
-    live = [(at, product_id) for product_id, (quantity, at) in shopper.cart.items() if quantity > 0 and at > ordered_at]
-    if not live:
+    lying = sorted(((at, product_id) for product_id, (quantity, at) in case.shopper.cart.items() if quantity > 0), reverse=True)
+    if not lying:
         return None
-    products = [product_id for _, product_id in sorted(live, reverse=True)][: campaign.max_items]
-    due = fact.at + campaign.wait_s / pace
-    if fact.event in campaign.triggers and fact.at > ordered_at and (held is None or due > held.due):
-        return _pending("cart_abandonment", fact, due, products)
-    return None if held is None else Pending(due=held.due, trigger=held.trigger, product_ids=products)
+    products = [product_id for _, product_id in lying][: campaign.max_items]
+    due = fact.at + campaign.wait_s / case.pace
+    if starts and fact.at >= case.shopper.cart_since and (held is None or due > held.due):
+        return _waiting(case, due, products)
+    return None if held is None else _kept(case, held, products)
 
 
-def _browse(fact: Fact, shopper: Shopper, campaign: Campaign, held: Pending | None, pace: float) -> Pending | None:
-    looked_at = _products(fact)
+def _browse(case: Case) -> Pending | None:
+    fact, campaign, held = case.fact, case.campaign, case.held
+    products = _products(fact)
     if fact.event in (ADDED, ORDER) and held is not None:
-        left = [product_id for product_id in held.product_ids if product_id not in looked_at]
-        return Pending(due=held.due, trigger=held.trigger, product_ids=left) if left else None
+        left = [product_id for product_id in held.product_ids if product_id not in products]
+        return _kept(case, held, left) if left else None
     if fact.event not in campaign.triggers:
         return held
-    open_ids = [product_id for product_id in looked_at if not _taken(shopper, product_id, since=fact.at)]
-    if not open_ids:
+    looked_at = [product_id for product_id in products if not _taken(case.shopper, product_id, since=fact.at)]
+    if not looked_at:
         return held
-    due = fact.at + campaign.wait_s / pace
-    earlier = [] if held is None else [product_id for product_id in held.product_ids if product_id not in open_ids]
+    due = fact.at + campaign.wait_s / case.pace
     if held is None or due > held.due:
-        return _pending("browse_abandonment", fact, due, [*open_ids, *earlier][: campaign.max_items])
-    products = [*held.product_ids, *(product_id for product_id in open_ids if product_id not in held.product_ids)]
-    return Pending(due=held.due, trigger=held.trigger, product_ids=products[: campaign.max_items])
+        earlier = [] if held is None else [product_id for product_id in held.product_ids if product_id not in looked_at]
+        return _waiting(case, due, [*looked_at, *earlier][: campaign.max_items])
+    return _kept(case, held, list(dict.fromkeys([*held.product_ids, *looked_at]))[: campaign.max_items])
 
 
-def _digest(fact: Fact, shopper: Shopper, campaign: Campaign, held: Pending | None, pace: float) -> Pending | None:
+def _digest(case: Case) -> Pending | None:
+    fact, campaign, held = case.fact, case.campaign, case.held
     if fact.event not in campaign.triggers:
         return held
-    period_s = campaign.period_s / pace
-    phase_s = bucket(shopper.user_id, salt=f"digest:{campaign.name}") * period_s  # spreads the shop's digests over the period
-    due = (math.floor((fact.at - phase_s) / period_s) + 1) * period_s + phase_s + campaign.wait_s / pace
-    if held is not None and held.due <= due:
-        return held
-    return _pending("recommendation_digest", fact, due, [])
+    period_s = campaign.period_s / case.pace
+    phase_s = bucket(case.shopper.user_id, salt=f"digest:{campaign.name}") * period_s  # spreads the shop's digests
+    due = (math.floor((fact.at - phase_s) / period_s) + 1) * period_s + phase_s + campaign.wait_s / case.pace
+    return held if held is not None and held.due <= due else _waiting(case, due, [])
 
 
-Rule = Callable[[Fact, Shopper, Campaign, Pending | None, float], Pending | None]
-RULES: Mapping[str, Rule] = MappingProxyType({"cart": _cart, "browse": _browse, "digest": _digest})
+RULES: Mapping[str, Callable[[Case], Pending | None]] = MappingProxyType({"cart": _cart, "browse": _browse, "digest": _digest})
 
 
 def _taken(shopper: Shopper, product_id: str, *, since: float) -> bool:
@@ -115,16 +135,16 @@ def _taken(shopper: Shopper, product_id: str, *, since: float) -> bool:
 
 
 def _products(fact: Fact) -> list[str]:
-    lines = getattr(fact.body, "products", None)
-    if lines:
-        return [line.product_id for line in lines]
-    product_id = getattr(fact.body, "product_id", None)
-    return [product_id] if product_id else []
+    lines: Sequence[Line] = getattr(fact.body, "products", ())
+    product_id: str | None = getattr(fact.body, "product_id", None)
+    return [line.product_id for line in lines] or ([product_id] if product_id else [])
 
 
-def _pending(kind: str, fact: Fact, due: float, product_ids: Sequence[str]) -> Pending:
+def _waiting(case: Case, due: float, product_ids: list[str]) -> Pending:
+    """A wait that this fact starts, with today's prices: a message must not speak of another price than the shopper saw."""
+    fact = case.fact
     trigger = Trigger(
-        type=kind,
+        type=TRIGGER_TYPES[case.campaign.rule],
         message_id=fact.message_id,
         topic=fact.source.topic,
         partition=fact.source.partition,
@@ -132,4 +152,14 @@ def _pending(kind: str, fact: Fact, due: float, product_ids: Sequence[str]) -> P
         at=iso(fact.at),
         product_id=product_ids[0] if product_ids else None,
     )
-    return Pending(due=due, trigger=trigger, product_ids=list(product_ids))
+    return Pending(due=due, trigger=trigger, product_ids=product_ids, prices=_prices(case, product_ids))
+
+
+def _kept(case: Case, held: Pending, product_ids: list[str]) -> Pending:
+    """The same wait about other products."""
+    known = {product_id: held.prices[product_id] for product_id in product_ids if product_id in held.prices}
+    return Pending(due=held.due, trigger=held.trigger, product_ids=product_ids, prices={**_prices(case, product_ids), **known})
+
+
+def _prices(case: Case, product_ids: Sequence[str]) -> dict[str, float]:
+    return {product_id: price for product_id in product_ids if (price := case.price_of(product_id)) is not None}

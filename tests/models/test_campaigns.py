@@ -5,10 +5,10 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from models.profile import Pending
 
 from models.campaign_file import DEFAULT_FILE
 from models.campaigns import Campaign, arm, load
+from models.profile import Pending
 from schemas.errors import SettingsError
 from schemas.events import (
     Body,
@@ -45,21 +45,24 @@ class AShopper:
 
     user_id: str = "ana"
     cart: dict[str, tuple[int, float]] = field(default_factory=dict)
+    cart_since: float = 0.0
     bought: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     pending: dict[str, Pending] = field(default_factory=dict)
 
-    def live(self, body: Body, *, at: float, campaigns: dict[str, Campaign], pace: float = 1.0) -> "AShopper":
+    def live(self, body: Body, *, at: float, campaigns: dict[str, Campaign], pace: float = 1.0, late: bool = False) -> "AShopper":
         match body:
-            case ProductAdded(product_id=product_id):
+            case ProductAdded(product_id=product_id) if at >= self.cart_since:
                 self.cart[product_id] = (1, at)
             case ProductRemoved(product_id=product_id):
                 self.cart.pop(product_id, None)
             case OrderCompleted(products=products):
+                self.cart_since = max(self.cart_since, at + 0.001)
+                self.cart = {name: held for name, held in self.cart.items() if held[1] >= self.cart_since}
                 for line in products:
                     times, first, last = self.bought.get(line.product_id, (0, at, at))
                     self.bought[line.product_id] = (times + 1, min(first, at), max(last, at))
-                    self.cart.pop(line.product_id, None)
-        for change in arm(a_fact(body, at=at), self, campaigns, pace=pace):
+        fact = a_fact(body, at=at, late=late)
+        for change in arm(fact, self, campaigns, pace=pace, price_of={"beans": 9.5, "cup": 4.0}.get):
             if change.pending is None:
                 self.pending.pop(change.campaign)
             else:
@@ -67,7 +70,7 @@ class AShopper:
         return self
 
 
-def a_fact(body: Body, *, at: float) -> Fact:
+def a_fact(body: Body, *, at: float, late: bool = False) -> Fact:
     return Fact(
         source=Source(topic="click", partition=0, offset=int(at)),
         message_id=f"m-{at}",
@@ -75,7 +78,7 @@ def a_fact(body: Body, *, at: float) -> Fact:
         known=True,
         anonymous_id=None,
         at=at,
-        late=False,
+        late=late,
         event=NAMES[type(body)],
         body=body,
         context=Context(),
@@ -130,6 +133,21 @@ def test_emptying_the_cart_calls_it_off():
 
     ana.live(ProductRemoved(product_id="beans"), at=200, campaigns=CART)
 
+    assert ana.pending == {}
+
+
+def test_what_a_product_cost_when_the_wait_began_is_remembered():
+    ana = AShopper().live(added("beans"), at=100, campaigns=CART).live(added("filter"), at=200, campaigns=CART)
+
+    assert ana.pending["cart_abandonment"].prices == {"beans": 9.5}  # the filter is not in the catalogue
+
+
+def test_an_event_heard_days_late_calls_off_but_starts_nothing():
+    ana = AShopper().live(added("beans"), at=100, campaigns=CART).live(added("cup"), at=101, campaigns=CART, late=True)
+    assert ana.pending["cart_abandonment"].due == 100 + 3600
+    assert AShopper().live(added("beans"), at=100, campaigns=CART | BROWSE | DIGEST, late=True).pending == {}
+
+    ana.live(order("beans"), at=150, campaigns=CART, late=True)
     assert ana.pending == {}
 
 
