@@ -8,7 +8,7 @@ import pytest
 
 from models.campaign_file import DEFAULT_FILE
 from models.campaigns import Campaign, arm, load
-from models.profile import Pending
+from models.profile import Pending, apply, blank
 from schemas.errors import SettingsError
 from schemas.events import (
     Body,
@@ -181,6 +181,34 @@ def test_the_same_cart_waits_the_same_in_whatever_order_it_was_heard():
         ends.add((pending.due, pending.trigger.message_id, tuple(pending.product_ids)))
 
     assert ends == {(500.0 + 3600, "m-500.0", ("jug", "filter"))}
+
+
+def test_the_real_profile_tells_the_same_story_in_every_order():
+    story = [
+        (added("beans"), 100.0),
+        (viewed("cup"), 150.0),
+        (order("beans"), 300.0),
+        (added("jug"), 400.25),
+        (viewed("jug"), 390.0),
+    ]
+    ends = set()
+    for heard in permutations(story):
+        ana = blank("ana", 4)
+        for body, at in heard:
+            fact = a_fact(body, at=at)
+            apply(ana, fact, item=None, items={}, vector=None, sentiment=None)
+            for change in arm(fact, ana, CART | BROWSE):
+                if change.pending is None:
+                    ana.pending.pop(change.campaign)
+                else:
+                    ana.pending[change.campaign] = change.pending
+        ends.add(
+            tuple((name, ana.pending[name].due, *ana.pending[name].product_ids) for name in CART | BROWSE if name in ana.pending)
+        )
+
+    carts = {waits[0] for waits in ends}
+    assert carts == {("cart_abandonment", 400.25 + 3600, "jug")}
+    assert {waits[1][2:] for waits in ends} == {("cup",)}
 
 
 def test_a_viewed_product_waits_from_its_last_view():
