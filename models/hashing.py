@@ -39,7 +39,8 @@ class HashEncoder:
                 code = zlib.crc32(feature.encode("utf-8", "replace"))
                 row[(code >> 1) % self.dim] += weight if code & 1 else -weight
         norms = np.linalg.norm(rows, axis=1, keepdims=True)  # (n, 1)
-        return np.divide(rows, norms, out=rows, where=norms > 0)
+        np.divide(rows, norms, out=rows, where=norms > 0)
+        return rows
 
 
 def _features(text: str) -> list[tuple[str, float]]:
