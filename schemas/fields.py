@@ -28,18 +28,10 @@ Rating = Annotated[float, Meta(ge=1, le=5)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 IsoTime = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
-Moment = Annotated[
-    str | float,
-    Meta(
-        description="ISO 8601 with an offset, or epoch milliseconds; 2000 to 2100.",
-        extra_json_schema={
-            "anyOf": [
-                {"type": "string", "format": "date-time"},
-                {"type": "number", "minimum": limits.EARLIEST_S * 1000, "exclusiveMaximum": limits.LATEST_S * 1000},
-            ]
-        },
-    ),
-]
+Moment = (
+    Annotated[str, Meta(description="ISO 8601 with an offset, 2000 to 2100.", extra_json_schema={"format": "date-time"})]
+    | Annotated[float, Meta(description="Epoch milliseconds.", ge=limits.EARLIEST_S * 1000, lt=limits.LATEST_S * 1000)]
+)
 
 FEW: Final = Meta(max_length=limits.MAX_ENTRIES)
 PRODUCTS: Final = Meta(max_length=limits.MAX_PRODUCTS)
