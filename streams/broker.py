@@ -95,10 +95,10 @@ async def lag(client: Client, group: str, topics: Sequence[str] | None = None) -
 
 async def _partitions(admin: AIOKafkaAdminClient, topics: Sequence[str] | None) -> list[TopicPartition]:
     """Those of `topics` that exist, or of all but Kafka's own topics."""
-    described = await admin.describe_topics(None if topics is None else list(topics))
+    described = await admin.describe_topics()  # all: naming one that does not exist would create it on some brokers
     return [
         TopicPartition(topic["topic"], partition["partition"])
         for topic in described
-        if not topic["error_code"] and (topics is not None or not topic["topic"].startswith("__"))
+        if (topic["topic"] in topics if topics is not None else not topic["topic"].startswith("__"))
         for partition in topic["partitions"]
     ]

@@ -7,15 +7,13 @@ Two loops: aiokafka lives in Faust's consumer thread, where `BatchThread.fetch` 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, ConsumerMessage, Message
-from faust.types.tuples import ack_lock
-from mode.utils.futures import notify
+from faust.types import TP, ConsumerMessage
 
 from streams.record import Batch, Record
 from streams.transport.app import App
@@ -38,6 +36,30 @@ class Fetched(NamedTuple):
 
 
 NOTHING = Fetched(None, {})
+
+
+class BatchMessage(ConsumerMessage):
+    """A message that says when it is acked.
+
+    Faust's Cython streams set `acked` without calling the consumer, the Python ones call it: the attribute is what both pass by.
+    The Python ones also ack what they skip in a rebalance: nobody worked on that (it is not `tracked`), so it stays unacked.
+    """
+
+    __slots__ = ("_done", "on_done")
+
+    on_done: Callable[["BatchMessage"], None]
+
+    @property
+    def acked(self) -> bool:
+        return self._done
+
+    @acked.setter
+    def acked(self, value: bool) -> None:
+        if not value:
+            self._done = False
+        elif self.tracked and not self._done:
+            self._done = True
+            self.on_done(self)
 
 
 def to_record(raw: Any) -> Record:
@@ -175,7 +197,7 @@ class BatchConsumer(driver.Consumer):
             return False
         return True
 
-    def _next_message(self) -> ConsumerMessage | None:
+    def _next_message(self) -> BatchMessage | None:
         if self._held_for is not self._thread.current_assignment():
             self._drop_waiting()
             return None
@@ -189,9 +211,9 @@ class BatchConsumer(driver.Consumer):
         self.app.monitor.track_tp_end_offset(message.tp, self.highwater(message.tp))
         return message
 
-    def _message(self, batch: Batch, size: int) -> ConsumerMessage:
+    def _message(self, batch: Batch, size: int) -> BatchMessage:
         last = batch.records[-1]
-        return ConsumerMessage(
+        message = BatchMessage(
             batch.topic,
             batch.partition,
             last.offset,
@@ -206,6 +228,8 @@ class BatchConsumer(driver.Consumer):
             TP(batch.topic, batch.partition),
             generation_id=self.app.consumer_generation_id,
         )
+        message.on_done = self._on_done
+        return message
 
     def _may_read(self, tp: TP) -> bool:
         return tp in self._get_active_partitions() or tp in self._buffered_partitions
@@ -269,24 +293,24 @@ class BatchConsumer(driver.Consumer):
 
     # ---- acks and commits
 
-    def ack(self, message: Message) -> bool:
-        """Count `message` as done. Call it from the event loop. Without effect on a batch whose partition was revoked."""
-        with ack_lock:
-            if message.acked or not message.tracked:  # not tracked: a stream skipped it in a rebalance, nobody worked on it
-                return False
-            message.acked = True
-            self._unacked_messages.discard(message)
-            self._n_acked += 1
-            self.ledger.acked(message.tp)
-            notify(self._waiting_for_ack)
-            self._woken.set()
-            return True
+    def _on_done(self, message: BatchMessage) -> None:
+        """An agent is done with `message`: its lane is free. Without effect on commits where the partition was revoked."""
+        self._unacked_messages.discard(message)
+        self.ledger.acked(message.tp)
+        self._woken.set()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return (tp for tp in self.ledger.partitions() if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
+        self._forget_acks((tp,))
         return self.ledger.committable(tp)
+
+    def _forget_acks(self, tps: Iterable[TP]) -> None:
+        """Faust's own lists of acked offsets would only grow: the ledger has taken their place."""
+        for tp in tps:
+            self._acked.pop(tp, None)
+            self._acked_index.pop(tp, None)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Gaps need no bookkeeping: a batch's end is its last offset, whatever is missing before."""
@@ -298,6 +322,7 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         self.ledger.forget(revoked)
         self.turns.drop(revoked)
+        self._forget_acks(revoked)
         self._woken.set()
 
     async def perform_seek(self) -> None:
