@@ -1,0 +1,90 @@
+"""What differs between two profiles, two stores' counters, two policies: exact on counts, to a tolerance on sums and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.bandit import Stats, merge
+from models.profile import Profile
+from streams.store import Store
+
+VECTOR = 1e-4  # largest difference of an entry of a unit vector
+SUM = 1e-6  # relative difference of a sum of floats
+VECTORS = ("long_sum", "session_sum")
+IGNORED = ("fences",)  # offsets seen, compared by what they guard
+
+
+def of_profiles(a: Profile, b: Profile) -> list[str]:
+    """Names of fields that differ, with both values."""
+    found = []
+    for name in Profile.__struct_fields__:
+        if name in IGNORED:
+            continue
+        mine, theirs = getattr(a, name), getattr(b, name)
+        if name in VECTORS:
+            apart = _apart(mine, theirs)
+            if apart > VECTOR:
+                found.append(f"{name}: unit vectors {apart:.1e} apart")
+        elif not equal(mine, theirs):
+            found.append(f"{name}: {_short(mine)} against {_short(theirs)}")
+    return found
+
+
+def _apart(a: Any, b: Any) -> float:
+    size, other = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    if size < 1e-9 and other < 1e-9:
+        return 0.0
+    return float(np.abs(a / max(size, 1e-12) - b / max(other, 1e-12)).max())
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Structures equal, floats to `SUM`, arrays to `VECTOR` of their largest entry."""
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= SUM * max(1.0, abs(a), abs(b))
+    if isinstance(a, np.ndarray):
+        top = max(float(np.abs(a).max(initial=0.0)), float(np.abs(b).max(initial=0.0)), 1e-12)
+        return a.shape == b.shape and float(np.abs(a - b).max(initial=0.0)) <= VECTOR * top
+    if isinstance(a, Mapping):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+    if hasattr(a, "__struct_fields__"):
+        return type(a) is type(b) and all(equal(getattr(a, f), getattr(b, f)) for f in a.__struct_fields__)
+    return bool(a == b)
+
+
+async def of_counters(a: Store, b: Store, product_ids: Sequence[str]) -> list[str]:
+    """Events exactly; heat and pairs as sums."""
+    found = []
+    mine, theirs = await a.counters(product_ids), await b.counters(product_ids)
+    found += [f"counters of {item}: {mine[item]} against {theirs[item]}" for item in product_ids if mine[item] != theirs[item]]
+    if not equal(dict(await a.hot(None, 100_000)), dict(await b.hot(None, 100_000))):
+        found.append("heat of items")
+    pairs, others = await a.neighbours(product_ids, 16), await b.neighbours(product_ids, 16)
+    apart = [item for item in product_ids if not equal(dict(pairs[item]), dict(others[item]))]
+    if apart:
+        item = apart[0]
+        found.append(f"pairs of {len(apart)} items, first {item}: {pairs[item][:3]} against {others[item][:3]}")
+    return found
+
+
+def of_policies(a: Iterable[bytes], b: Iterable[bytes]) -> list[str]:
+    """Arms and their sums, partitions added up."""
+    mine, theirs = (merge([Stats.decode(data) for data in parts]) for parts in (a, b))
+    found = [f"arms {sorted(mine.arms.keys() ^ theirs.arms.keys())}"] if mine.arms.keys() != theirs.arms.keys() else []
+    for key in sorted(mine.arms.keys() & theirs.arms.keys()):
+        one, other = mine.arms[key], theirs.arms[key]
+        found += [
+            f"{key} {name}: {_short(getattr(one, name))} against {_short(getattr(other, name))}"
+            for name in ("n", "sum_r", "sum_r2", "a", "b", "young")
+            if not equal(getattr(one, name), getattr(other, name))
+        ]
+    return found
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 160 else text[:157] + "..."
