@@ -1,5 +1,9 @@
 """The store in Redis 6.2 or later, alone or a cluster. A batch is one multi-key script or command; in a cluster, one for each
-slot it touches, all in one pipeline."""
+slot it touches, all in one pipeline.
+
+The least that its user must be allowed: `~h1:<prefix>:* -@all +@read +@write +@scripting +info`, and in a cluster
+`+cluster|slots +command` too.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -44,6 +45,14 @@ class Call(NamedTuple):
     args: Sequence[bytes | str | int] = ()
 
 
+class _Packed:
+    """What redis-py does for its blocking client and not for this one: commands are put on the wire by hiredis, in C."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        packed: list[bytes] = HiredisRespSerializer().pack(*args)
+        return packed
+
+
 class Wire:
     """Finds out by itself whether the server is part of a cluster."""
 
@@ -73,6 +82,8 @@ class Wire:
             "socket_connect_timeout": self._timeout_s,
         }
         client = Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), **options)
+        pool = client.connection_pool
+        pool.connection_class = type("Packed", (_Packed, pool.connection_class), {})
         try:
             info = await client.info()
             if info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction":
@@ -80,17 +91,21 @@ class Wire:
                     f"Redis at {self.where} evicts profiles when full (maxmemory-policy {info['maxmemory_policy']}): "
                     "set maxmemory-policy to noeviction"
                 )
-            if info.get("cluster_enabled"):
-                await client.aclose()
-                self.cluster = True
-                self._client = await RedisCluster.from_url(self._url, **options).initialize()
-            else:
-                self._client = client
+            self.cluster = bool(info.get("cluster_enabled"))
+            self._client = await self._join(options) if self.cluster else client
         except (RedisError, OSError) as error:
             raise self.explain(error) from error
         finally:
             if self._client is not client:
                 await client.aclose()
+
+    async def _join(self, options: dict[str, Any]) -> RedisCluster:
+        cluster = RedisCluster.from_url(self._url, **options)
+        try:
+            return await cluster.initialize()
+        except BaseException:
+            await cluster.aclose()
+            raise
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -143,7 +158,7 @@ class Wire:
         inside = next((kind for mark, kind in INSIDE_SCRIPTS.items() if mark in said), None)
         match inside() if inside else error:
             case AuthenticationError() | AuthorizationError():
-                return FatalError(f"{at} refused the user or password: correct them in HEADRACE_REDIS")
+                return FatalError(f"{at} refused the user or password: correct HEADRACE_REDIS or HEADRACE_REDIS_PASSWORD")
             case NoPermissionError():
                 return FatalError(f"{at} forbids a command or key to this user ({said}): extend its ACL")
             case OutOfMemoryError():
@@ -158,6 +173,8 @@ class Wire:
                 return TransientError(f"{at}: the cluster is not whole ({said})")
             case ConnectionError() | TimeoutError() | OSError():
                 return TransientError(f"{at} does not answer ({said})")
+        if said.startswith(("BUSY ", "NOREPLICAS ")):
+            return TransientError(f"{at} cannot take writes now ({said})")
         if "MISCONF" in said:
             return FatalError(f"{at} cannot write to its disk: free space there, then restart it")
         return FatalError(f"{at} refused a command ({said}): check that nothing else writes under this prefix")

@@ -2,16 +2,26 @@
 
 import asyncio
 import contextlib
+import re
 
 import pytest
 import redis
 
+import streams.store.redis
 from schemas.errors import TransientError
 from streams.store import Counts, DecisionWrite, Timer, UserWrite
 from streams.store.redis import RedisStore
-from tests.redis_server import binary, running_cluster, wait_until
+from tests.conftest import need_redis
+from tests.redis_server import running_cluster, wait_until
 
-pytestmark = [pytest.mark.redis, pytest.mark.skipif(binary() is None, reason="no redis-server on the PATH")]
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture(autouse=True, scope="module")
+def a_redis_is_there():
+    need_redis()
+
+
 DATA = ("--appendonly", "yes", "--appendfsync", "always")
 
 
@@ -90,6 +100,16 @@ async def test_erasing_leaves_nothing_on_any_node_but_a_tombstone(nodes):
 
     assert sorted(key.split(b":")[-2] for key in left) == [b"profile"] * 50
     assert timers == []
+
+
+async def test_the_least_rights_are_enough(nodes):
+    rights = [right for group in re.findall("`([~+].*?)`", streams.store.redis.__doc__) for right in group.split()]
+    with clients(nodes) as behind:
+        for client in behind:
+            client.execute_command("ACL", "SETUSER", "worker", "on", ">pw", *(r.replace("<prefix>", "shop") for r in rights))
+    async with open_store(f"redis://worker:pw@127.0.0.1:{nodes[0].port}/0") as store:
+        await fill(store, [store.ref(f"u{i}") for i in range(50)])
+        assert len(await store.scan_user(store.ref("u1"))) == 3
 
 
 async def test_a_node_that_lost_its_scripts_gets_them_again(nodes):

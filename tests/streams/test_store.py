@@ -24,24 +24,10 @@ from streams.store import (
 )
 from streams.store.memory import MemoryStore
 from streams.store.redis import RedisStore
-from tests.redis_server import binary, running_cluster, running_redis
 
 EVERY_BYTE = bytes(range(256)) * 2
-needs_redis = pytest.mark.skipif(binary() is None, reason="no redis-server on the PATH")
-on_redis = pytest.param("redis", marks=[pytest.mark.redis, needs_redis])
-on_cluster = pytest.param("cluster", marks=[pytest.mark.redis, needs_redis])
-
-
-@pytest.fixture(scope="module")
-def one_redis(tmp_path_factory):
-    with running_redis(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def three_redis(tmp_path_factory):
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as servers:
-        yield servers
+on_redis = pytest.param("redis", marks=pytest.mark.redis)
+on_cluster = pytest.param("cluster", marks=pytest.mark.redis)
 
 
 @contextlib.asynccontextmanager
@@ -56,8 +42,8 @@ async def opened(store):
 def new_store(request, kind):
     if kind == "memory":
         return MemoryStore()
-    url = request.getfixturevalue("one_redis").url if kind == "redis" else request.getfixturevalue("three_redis")[1].url
-    return RedisStore(url, prefix=f"t-{uuid.uuid4().hex}")
+    url = {"redis": "redis_url", "cluster": "redis_cluster_url"}[kind]
+    return RedisStore(request.getfixturevalue(url), prefix=f"t-{uuid.uuid4().hex}")
 
 
 @pytest.fixture(params=["memory", on_redis, on_cluster])
