@@ -23,7 +23,7 @@ from streams.ops.logging import configure
 from streams.ops.metrics import Metrics
 from streams.ops.supervise import GIVE_UP, end_with_parent
 from streams.ops.web import application, serve
-from streams.pipeline import Pipeline
+from streams.pipeline import VERSION, Pipeline
 from streams.publish import Publisher
 from streams.settings import Settings, without_password
 from streams.store.redis import RedisStore
@@ -66,6 +66,7 @@ class Worker:
         self.store = RedisStore(settings.redis_url, prefix=settings.prefix)
         self.publisher = Publisher(settings)
         self.encoding = Encoding(settings.encoder)
+        self.metrics.build_info.labels(VERSION, settings.encoder, settings.generator).set(1)
         self.pipeline = Pipeline(
             settings,
             store=self.store,
@@ -200,7 +201,7 @@ class Worker:
         asyncio.get_running_loop().call_later(10.0, _leave)
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
-        self.metrics.rebalances.labels(",".join(self.stages)).inc()
+        self.metrics.rebalances.inc()
         self.health.rebalance_ended()
 
 

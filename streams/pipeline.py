@@ -87,6 +87,8 @@ class Pipeline:
                 self.metrics.events_dead.labels(short, error.reason).inc()
                 continue
             if fact is not None:
+                if getattr(fact, "cut", 0):
+                    self.metrics.texts_cut.labels(short).inc(fact.cut)
                 facts.append(fact)
                 raw[record.offset] = record
         started = time.perf_counter()
@@ -146,7 +148,7 @@ class Pipeline:
     def _tell(self, topic: str, effects: Effects) -> None:
         """Count what became durable."""
         tally, metrics, now = effects.tally, self.metrics, self.clock()
-        metrics.events_applied.labels(topic).inc(sum(tally.get(name, 0) for name in ("applied", "late", "erased", "erasure")))
+        metrics.events_applied.labels(topic).inc(sum(tally.get(name, 0) for name in ("applied", "late", "erased", "erasure", "bot")))
         metrics.events_duplicate.labels(topic).inc(sum(tally.get(name, 0) for name in ("duplicate", "replayed")))
         metrics.events_late.labels(topic).inc(tally.get("late", 0))
         metrics.rewards_unknown.labels(topic).inc(tally.get("reward_without_decision", 0))

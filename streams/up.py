@@ -26,6 +26,7 @@ GROUPS = {  # process -> stages; the language model has a process of its own
     "items": "catalog,recommend,content",
 }
 READY_TIMEOUT_S = 90.0
+EMBEDDED_SESSION_S = 6.0
 
 
 def up(settings: Settings) -> int:
@@ -34,7 +35,10 @@ def up(settings: Settings) -> int:
     for warning in settings.warnings:
         log.warning(warning)
     with contextlib.ExitStack() as stack:
-        settings = replace(settings, kafka=settings.kafka or _kafka(stack), redis=settings.redis or _redis(stack))
+        if not settings.kafka:  # the embedded broker makes a group wait for half its session timeout
+            settings = replace(settings, kafka=_kafka(stack), session_timeout_s=EMBEDDED_SESSION_S)
+        if not settings.redis:
+            settings = replace(settings, redis=_redis(stack))
         return asyncio.run(_run(settings))
 
 

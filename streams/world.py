@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from models.profile import Profile
+from models.profile import Profile, top_categories
 from models.ranker import Ranker
 from models.recommend import World
 from streams.store import ItemCounts, Store
@@ -31,8 +31,8 @@ class WorldReader:
 
     async def read(self, profiles: Sequence[Profile], *, now: float) -> World:
         """The world around these shoppers."""
-        categories: list[str | None] = [None, *dict.fromkeys(c for p in profiles for c in p.top_categories(CATEGORIES))]
-        anchors = list(dict.fromkeys(one for p in profiles for one in p.anchors(ANCHORS)))
+        categories: list[str | None] = [None, *dict.fromkeys(c for p in profiles for c in top_categories(p, CATEGORIES))]
+        anchors = list(dict.fromkeys(one for p in profiles for one in p.recent_ids()[:ANCHORS]))
         stale = [c for c in categories if self._hot.get(c, (-FRESH_S, []))[0] <= now - FRESH_S]
         asked = [a for a in anchors if self._neighbours.get(a, (-FRESH_S, []))[0] <= now - FRESH_S]
         hot = await asyncio.gather(*(self.store.hot(c, HOT) for c in stale))

@@ -125,17 +125,17 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
     verdict = gates.judge(ctx)
     if verdict.reason is None and not items:
         verdict = replace(verdict, reason="out_of_stock")
-    if verdict.reason is not None and verdict.reason not in ("quiet_hours_aborted", "expired"):
+    if verdict.reason is not None:
         _suppress(effects, plan, verdict.reason, channel=_channel_of(plan), now=now)
         if verdict.reason.startswith("holdout"):
             _decided(effects, state, plan, {}, holdout=ctx.holdout, context=[], now=now)
         return
+    items = [item for item in items if item.product_id in verdict.products]
     personal = not ctx.opted_out
     context = summary(plan.person.profile, now) if personal else [0.0] * state.posterior.dim
     saving = any("saving" in facts(item, locale=plan.person.profile.locale) for item in items[:1])
-    slate = state.posterior.slate(
-        context, rng, eligible={"channel": verdict.channels, **({} if saving else {"offer": ("none",)})}
-    )
+    open_arms = {"channel": verdict.channels, "send_hour": verdict.hours, **({} if saving else {"offer": ("none",)})}
+    slate = state.posterior.slate(context, rng, eligible=open_arms)
     arms = {factor: choice.arm for factor, choice in slate.items()}
     tz = calendar.zone(plan.person.profile.timezone)
     ctx = replace(
@@ -192,7 +192,7 @@ def _suggested(state: ContentState, plan: Plan, rng: np.random.Generator, *, now
 def _context(state: ContentState, plan: Plan, ids: Sequence[str], *, now: float) -> Context:
     """What the gates must know, from the profile, the catalogue and the settings."""
     profile, campaign = plan.person.profile, plan.campaign
-    then = getattr(plan.pending, "prices", None) or {}
+    then = plan.pending.prices
     items = []
     for product_id in ids:
         item = state.catalogue.get(product_id)
@@ -227,6 +227,7 @@ def _context(state: ContentState, plan: Plan, ids: Sequence[str], *, now: float)
         last_of_campaign=profile.last_of_campaign(campaign.name),
         cooldown_s=campaign.cooldown_s / state.pace,
         tz=calendar.zone(profile.timezone),
+        pace=state.pace,
         quiet_hours=campaign.quiet_hours if state.quiet_hours else None,
         on_quiet=campaign.on_quiet,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from models import rewards
 from models.bandit import Stats
+from models.gates import is_bot
 from models.rewards import Outcome
 from schemas.events import Fact, Feedback, OrderCompleted, OrderRefunded
 from schemas.ids import TokenError, read_token
@@ -85,6 +86,8 @@ async def feedback(facts: Sequence[Fact], state: FeedbackState, *, now: float) -
     partitions: dict[tuple[str, int], _Partition] = {}
     changed: dict[tuple[str, str, str], str] = {}
     for fact in facts:
+        if is_bot(fact.context.user_agent):
+            continue  # counted by the interest stage
         if not refers(fact):
             if isinstance(fact.body, Feedback | OrderCompleted):
                 effects.count("reward_without_decision")
@@ -119,7 +122,7 @@ async def feedback(facts: Sequence[Fact], state: FeedbackState, *, now: float) -
         effects.count(f"reward_{kind_of(fact)}")
         before = sum(rewards.reward(o) for o in known.values())
         for factor, arm in decision.arms.items():
-            part.stats.update(factor, arm, decision.context, difference, new=not known, at=decision.at, before=before)
+            part.stats.update(factor, arm, decision.context, difference, new=not known, at=decision.at, before=before, after_s=max(0.0, fact.at - decision.at))
     for (user_id, decision_id, topic), ref in changed.items():
         effects.outcomes.append(
             DecisionWrite(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from models.catalog import Catalogue, Item
+from models.gates import is_bot
 from models.profile import apply
 from models.sentiment import sentiment
 
@@ -112,6 +113,9 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
             continue
         profile.fences[source] = fact.source.offset
         person.changed = True
+        if is_bot(fact.context.user_agent):
+            effects.count("bot")  # a program that says so: no interest, no trigger, no reward
+            continue
         if profile.seen(fact.message_id, fact.at):
             effects.count("duplicate")
             continue
@@ -132,8 +136,7 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
         )
         _, _, triggers = updated.get(person.ref, (person, fact, []))
         updated[person.ref] = (person, fact, triggers)
-        if not fact.late:
-            _wake(effects, state, person, fact, triggers, now=now)
+        _wake(effects, state, person, fact, triggers)
     for person, fact, triggers in updated.values():
         effects.out.append(_profile_updated(person, fact, triggers, now=now))
     effects.users = state.people.writes()
@@ -146,14 +149,19 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
     return effects
 
 
-def _wake(effects: Effects, state: InterestState, person: Person, fact: Fact, triggers: list[Trigger], *, now: float) -> None:
-    """Mark the fact as due for a recommendation (debounced in event time), set and cancel campaign waits."""
+def _wake(effects: Effects, state: InterestState, person: Person, fact: Fact, triggers: list[Trigger]) -> None:
+    """Mark the fact as due for a recommendation (debounced in event time), set and cancel campaign waits. Late facts only cancel."""
     profile = person.profile
-    kind = RECOMMEND_ON.get(type(fact.body))
+    kind = None if fact.late else RECOMMEND_ON.get(type(fact.body))
     if kind is not None and fact.at - profile.rec_at.get(SURFACE, -math.inf) >= state.debounce_s:
         profile.rec_at[SURFACE] = fact.at
         triggers.append(_trigger(kind, fact))
-    for change in campaigns.arm(fact, profile, state.campaigns, pace=state.pace):
+
+    def price_of(product_id: str) -> float | None:
+        item = state.catalogue.get(product_id)
+        return None if item is None else item.price
+
+    for change in campaigns.arm(fact, profile, state.campaigns, pace=state.pace, price_of=price_of):
         if change.pending is None:
             profile.pending.pop(change.campaign, None)
         else:

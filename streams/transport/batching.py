@@ -13,9 +13,10 @@ class Batching:
     bytes: int = 4 * 1024 * 1024  # a single larger record is a batch of its own
     buffer_bytes: int = 64 * 1024 * 1024  # all batches, waiting and with agents, and as much again for raw fetches
     open: int = 1  # batches that the agents of a lane hold at a time
+    drain_s: float = 20.0  # how long a rebalance or a stop waits for the batches in work
     urgent: frozenset[str] = frozenset()  # full names of topics that never wait behind others for more than one batch
 
     def __post_init__(self) -> None:
-        for name in ("records", "bytes", "buffer_bytes", "open"):
+        for name in ("records", "bytes", "buffer_bytes", "open", "drain_s"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

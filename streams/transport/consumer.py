@@ -2,40 +2,28 @@
 
 Overrides internals of the three pinned packages; tests/streams/test_transport_pins.py says which.
 
-Two loops: aiokafka lives in Faust's consumer thread, where `BatchThread.fetch` takes what every partition has room for;
-`BatchConsumer.getmany` runs in the main loop and hands out one batch at a time to each free lane.
+Two loops: aiokafka lives in Faust's consumer thread (fetch.py); `BatchConsumer.getmany` runs in the main loop and hands out one
+batch at a time to each free lane.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from aiokafka.errors import ConsumerStoppedError, KafkaError
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from streams.record import Batch, Record
+from streams.record import Batch
 from streams.transport.app import App
+from streams.transport.fetch import BatchThread, Fetched
 from streams.transport.ledger import Ledger
 from streams.transport.turns import Turns
 
-__all__ = ["BatchConsumer", "BatchThread", "Transport"]
+__all__ = ["BatchConsumer", "BatchMessage", "Transport"]
 
 IDLE_S = 1.0  # how long a fetch waits for records where every partition has room
 BUSY_S = 0.02  # and where some partition is full: it cannot be part of that fetch
-FETCH_WAIT_MS = 100  # a broker's long poll holds up the partitions that are not part of it: keep it short
-MIN_FETCH_BYTES = 64 * 1024
-
-
-class Fetched(NamedTuple):
-    """Records that aiokafka gave up, and the assignment they belong to."""
-
-    assignment: Any
-    records: dict[TP, list[Record]]
-
-
-NOTHING = Fetched(None, {})
 
 
 class BatchMessage(ConsumerMessage):
@@ -62,95 +50,6 @@ class BatchMessage(ConsumerMessage):
             self.on_done(self)
 
 
-def to_record(raw: Any) -> Record:
-    headers = tuple(raw.headers) if raw.headers else ()
-    return Record(raw.topic, raw.partition, raw.offset, (raw.timestamp or 0) / 1000.0, raw.key, raw.value, headers)
-
-
-class BatchThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread, taking records of all partitions instead of draining one after the other."""
-
-    app: App
-    _late_error: KafkaError | None = None
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        consumer._fetch_max_bytes = self.app.batching.buffer_bytes
-        return consumer
-
-    def current_assignment(self) -> Any:
-        """aiokafka's assignment object, a new one for every rebalance; None outside a group."""
-        subscription = self._ensure_consumer()._subscription.subscription
-        return None if subscription is None else subscription.assignment
-
-    async def fetch(self, room: Mapping[TP, int], timeout_s: float) -> Fetched:
-        """Up to `room` records of each partition, as soon as there are any, or nothing after `timeout_s`."""
-        return cast(Fetched, await self.call_thread(self._fetch, room, timeout_s))
-
-    async def _fetch(self, room: Mapping[TP, int], timeout_s: float) -> Fetched:
-        consumer = self._ensure_consumer()
-        if not self.consumer.flow_active:
-            return NOTHING
-        if consumer._closed or consumer._fetcher._closed:
-            raise ConsumerStoppedError
-        self._raise_late_error()
-        with consumer._fetcher._subscriptions.fetch_context():
-            fetched = await self._drain(consumer, room)
-            if not fetched.records and timeout_s:
-                await self._wait_for_data(consumer, room, timeout_s)
-                fetched = await self._drain(consumer, room)
-        if not fetched.records:
-            self._raise_late_error()
-        return fetched
-
-    def _raise_late_error(self) -> None:
-        if self._late_error is not None:
-            error, self._late_error = self._late_error, None
-            raise error
-
-    async def _drain(self, consumer: Any, room: Mapping[TP, int]) -> Fetched:
-        """What aiokafka holds now. Nothing of a partition is lost: an error of another one is raised later."""
-        assignment = self.current_assignment()
-        self._share_memory(consumer, assignment)
-        records: dict[TP, list[Record]] = {}
-        for raw_tp in list(consumer._fetcher._records):
-            tp = TP(raw_tp.topic, raw_tp.partition)
-            if not room.get(tp):
-                continue
-            try:
-                got = await consumer._fetcher.fetched_records({raw_tp}, timeout=0, max_records=room[tp])
-            except KafkaError as error:
-                self._late_error = error
-                break
-            if self.current_assignment() is not assignment:  # a rebalance came between: what we had is read again from the commit
-                assignment, records = self.current_assignment(), {}
-            for raws in got.values():
-                records[tp] = [to_record(raw) for raw in raws]
-        return Fetched(assignment, records)
-
-    async def _wait_for_data(self, consumer: Any, room: Mapping[TP, int], timeout_s: float) -> None:
-        """Return when a partition with room has records, or after `timeout_s`."""
-        deadline = self.thread_loop.time() + timeout_s
-        while not any(room.get(TP(tp.topic, tp.partition)) for tp in consumer._fetcher._records):
-            left_s = deadline - self.thread_loop.time()
-            if left_s <= 0 or consumer._fetcher._closed:
-                return
-            waiter = consumer._fetcher._create_fetch_waiter()
-            done, _ = await asyncio.wait([waiter], timeout=left_s)
-            if done:
-                waiter.result()  # authorization errors come this way
-            else:
-                waiter.cancel()
-
-    def _share_memory(self, consumer: Any, assignment: Any) -> None:
-        """Raw fetches wait in aiokafka, one for each partition: together they may take what one buffer may."""
-        partitions = len(assignment.tps) if assignment is not None else 1
-        share = self.app.batching.buffer_bytes // max(1, partitions)
-        limit = self.app.conf.consumer_max_fetch_size
-        consumer._fetcher._max_partition_fetch_bytes = max(MIN_FETCH_BYTES, min(limit, share))
-
-
 class BatchConsumer(driver.Consumer):
     """Hands out batches fairly, at most `Batching.open` to a lane at a time, and commits acked prefixes."""
 
@@ -165,6 +64,7 @@ class BatchConsumer(driver.Consumer):
         self._held_for: Any = None  # the assignment that `turns` belongs to
         self._first: dict[TP, int] = {}  # first offset read of each partition in that assignment
         self._fetching: asyncio.Future[Fetched] | None = None
+        self._seeking = False
         self._woken = asyncio.Event()
 
     def _new_consumer_thread(self) -> BatchThread:
@@ -178,6 +78,9 @@ class BatchConsumer(driver.Consumer):
             if not self.flow_active:
                 await self.wait(self.can_resume_flow.wait())
                 continue
+            if self._seeking:
+                await self.sleep(0.01)
+                continue
             self._woken.clear()
             self._collect()
             self._start_fetch()
@@ -189,8 +92,6 @@ class BatchConsumer(driver.Consumer):
 
     async def _wait_for_work(self, timeout_s: float) -> bool:
         """True when there is something to do: a fetch came back or a batch was acked."""
-        if self._fetching is None:
-            self._start_fetch()
         try:
             await asyncio.wait_for(self._woken.wait(), timeout_s)
         except TimeoutError:
@@ -327,21 +228,39 @@ class BatchConsumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets; where there are none, to the first record read."""
-        await self._settle_fetch()
-        first = dict(self._first)
-        self._drop_waiting()
-        self.ledger.clear()
-        await super().perform_seek()
-        start = {tp: at for tp, at in first.items() if not self._committed_offset[tp] and tp in self.assignment()}
-        if start:
-            await self.seek_wait(start)
-        self._woken.set()
+        self._seeking = True  # no fetch and no batch meanwhile: both would cross the seek
+        try:
+            await self._settle_fetch()
+            first = dict(self._first)
+            self._drop_waiting()
+            self.ledger.clear()
+            await super().perform_seek()
+            start = {tp: at for tp, at in first.items() if not self._committed_offset[tp] and tp in self.assignment()}
+            if start:
+                await self.seek_wait(start)  # aiokafka stays where it is if nothing was ever committed
+        finally:
+            self._seeking = False
+            self._woken.set()
 
     async def _settle_fetch(self) -> None:
-        """Let the fetch under way end: it moves positions, which a seek must not cross."""
+        """Wait for the fetch under way: it moves positions. Its error, if any, is left for `getmany` to raise."""
         if self._fetching is not None:
             await asyncio.wait([self._fetching])
-            self._collect()
+            if not self._fetching.cancelled() and self._fetching.exception() is None:
+                self._collect()
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        super().resume_partitions(tps)
+        self._woken.set()
+
+    async def wait_empty(self) -> None:
+        """Wait for the batches in work, but not for ever: what is not acked by then is read again by whoever comes next."""
+        try:
+            async with asyncio.timeout(self.batching.drain_s):
+                await super().wait_empty()
+        except TimeoutError:
+            self.log.warning("gave up on %d batches in work after %g s", len(list(self.ledger.unacked())), self.batching.drain_s)
+            await self.commit()
 
     async def on_stop(self) -> None:
         await super().on_stop()

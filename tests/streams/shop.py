@@ -29,9 +29,9 @@ SETTINGS = Settings.read(
 )
 
 
-def track(event: str, user: str, *, at: float, message_id: str, anonymous: bool = False, **properties: Any) -> dict[str, Any]:
+def track(event: str, user: str, *, at: float, mid: str, anonymous: bool = False, **properties: Any) -> dict[str, Any]:
     return {
-        "messageId": message_id,
+        "messageId": mid,
         "type": "track",
         "event": event,
         "anonymousId" if anonymous else "userId": user,
@@ -41,9 +41,9 @@ def track(event: str, user: str, *, at: float, message_id: str, anonymous: bool 
     }
 
 
-def identify(user: str, *, at: float, message_id: str, anonymous_id: str | None = None, **traits: Any) -> dict[str, Any]:
+def identify(user: str, *, at: float, mid: str, anonymous_id: str | None = None, **traits: Any) -> dict[str, Any]:
     return {
-        "messageId": message_id,
+        "messageId": mid,
         "type": "identify",
         "userId": user,
         "anonymousId": anonymous_id,
@@ -89,7 +89,12 @@ class Shop:
             key = key or value.get("userId") or value.get("anonymousId") or value.get("product_id")
             value = json.dumps(value).encode()
         record = Record(
-            topic=full_name(topic), partition=partition, offset=offset, timestamp_s=self.now, key=key.encode() if key else None, value=value
+            topic=full_name(topic),
+            partition=partition,
+            offset=offset,
+            timestamp_s=self.now,
+            key=key.encode() if key else None,
+            value=value,
         )
         self.log.append(record)
         return record
@@ -133,6 +138,9 @@ class Shop:
         await self.feed(
             "catalog",
             *(product(f"tea-{i}", f"Green tea number {'abcdef'[i]}", category="food/tea", price=5.0 + i) for i in range(6)),
-            *(product(f"cup-{i}", f"Porcelain cup {'abcdef'[i]}", category="home/cups", price=12.0 + i, list_price=15.0 + i) for i in range(6)),
+            *(
+                product(f"cup-{i}", f"Porcelain cup {'abcdef'[i]}", category="home/cups", price=12.0 + i, list_price=15.0 + i)
+                for i in range(6)
+            ),
         )
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tests.streams.shop import NOW, Shop, identify, product, track
 
 
 def consents(user: str, n: int = 0) -> dict[str, Any]:
-    return identify(user, at=NOW - 100, message_id=f"id-{user}-{n}", email_consent=True, push_consent=True, first_name="Ana")
+    return identify(user, at=NOW - 100, mid=f"id-{user}-{n}", email_consent=True, push_consent=True, first_name="Ana")
 
 
 async def profile_of(shop: Shop, user: str) -> Any:
@@ -24,7 +25,10 @@ async def profile_of(shop: Shop, user: str) -> Any:
 
 
 def views(user: str, *ids: str, start: float = NOW - 60, step: float = 10.0) -> list[dict[str, Any]]:
-    return [track("Product Viewed", user, at=start + step * i, message_id=f"v-{user}-{i}", product_id=one) for i, one in enumerate(ids)]
+    return [
+        track("Product Viewed", user, at=start + step * i, mid=f"v-{user}-{i}", product_id=one)
+        for i, one in enumerate(ids)
+    ]
 
 
 async def test_a_view_moves_the_profile_and_brings_a_recommendation_with_reasons() -> None:
@@ -97,7 +101,7 @@ async def test_a_profile_does_not_depend_on_order_or_batches() -> None:
 async def test_an_abandoned_cart_becomes_one_message_with_the_catalogues_price() -> None:
     shop = await Shop().stocked()
     await shop.feed("identity", consents("ana"))
-    await shop.feed("click", track("Product Added", "ana", at=NOW - 1, message_id="a1", product_id="tea-3", quantity=1))
+    await shop.feed("click", track("Product Added", "ana", at=NOW - 1, mid="a1", product_id="tea-3", quantity=1))
     shop.now = NOW + 30  # the wait of an hour is two seconds in the demo pace
 
     out = await shop.fire()
@@ -116,8 +120,10 @@ async def test_an_abandoned_cart_becomes_one_message_with_the_catalogues_price()
 async def test_an_order_calls_the_abandoned_cart_off() -> None:
     shop = await Shop().stocked()
     await shop.feed("identity", consents("ana"))
-    await shop.feed("click", track("Product Added", "ana", at=NOW - 2, message_id="a1", product_id="tea-3"))
-    order = track("Order Completed", "ana", at=NOW - 1, message_id="o1", order_id="1", products=[{"product_id": "tea-3", "price": 8.0}])
+    await shop.feed("click", track("Product Added", "ana", at=NOW - 2, mid="a1", product_id="tea-3"))
+    order = track(
+        "Order Completed", "ana", at=NOW - 1, mid="o1", order_id="1", products=[{"product_id": "tea-3", "price": 8.0}]
+    )
     await shop.feed("conversion", order)
     shop.now = NOW + 30
 
@@ -128,7 +134,7 @@ async def test_an_order_calls_the_abandoned_cart_off() -> None:
 
 async def test_nothing_is_sent_without_consent_and_the_refusal_says_so() -> None:
     shop = await Shop().stocked()
-    await shop.feed("click", track("Product Added", "bo", at=NOW - 1, message_id="a1", product_id="tea-3"))
+    await shop.feed("click", track("Product Added", "bo", at=NOW - 1, mid="a1", product_id="tea-3"))
     shop.now = NOW + 30
 
     out = await shop.fire()
@@ -142,7 +148,7 @@ async def some_message(shop: Shop) -> Any:
     for i in range(40):
         user = f"shopper-{i}"
         await shop.feed("identity", consents(user))
-        await shop.feed("click", track("Product Added", user, at=shop.now - 1, message_id=f"a-{user}", product_id="cup-2"))
+        await shop.feed("click", track("Product Added", user, at=shop.now - 1, mid=f"a-{user}", product_id="cup-2"))
         shop.now += 30
         for message in await shop.fire():
             if type(message).__name__ in ("EmailReady", "PushReady"):
@@ -150,20 +156,25 @@ async def some_message(shop: Shop) -> Any:
     raise AssertionError("forty shoppers and no message")
 
 
+def token_in(message: Any) -> str:
+    url = message.content.cta.url if message.channel == "email" else message.content.deep_link
+    return parse_qs(urlsplit(url).query)["decision_token"][0]
+
+
 async def test_a_click_and_an_order_teach_the_policy_once() -> None:
     shop = await Shop().stocked()
     message = await some_message(shop)
     kind = "Email Link Clicked" if message.channel == "email" else "Push Notification Tapped"
-    click = track(kind, message.user_id, at=shop.now, message_id="f1", **{"message_id": message.message_id})
+    click = track(kind, message.user_id, at=shop.now, mid="f1", message_id=message.message_id)
     order = track(
         "Order Completed",
         message.user_id,
         at=shop.now,
-        message_id="f2",
+        mid="f2",
         order_id="77",
         revenue=14.0,
         products=[{"product_id": "cup-2"}],
-        decision_token=message.content.html.split("decision_token=")[1].split("&")[0] if message.channel == "email" else None,
+        decision_token=token_in(message),
     )
 
     records = await shop.feed("conversion", click, click, order)
@@ -181,7 +192,7 @@ async def test_a_click_and_an_order_teach_the_policy_once() -> None:
 async def test_a_conversion_without_a_known_decision_teaches_nothing_and_is_counted() -> None:
     shop = await Shop().stocked()
 
-    await shop.feed("conversion", track("Email Opened", "ana", at=NOW, message_id="f1", **{"message_id": "nobody-sent-this"}))
+    await shop.feed("conversion", track("Email Opened", "ana", at=NOW, mid="f1", message_id="nobody-sent-this"))
 
     assert await shop.store.policy("slate") == {}
     assert shop.metrics.rewards_unknown.labels("conversion")._value.get() == 1
@@ -192,8 +203,8 @@ async def test_an_erased_shopper_is_gone_and_stays_gone() -> None:
     await shop.feed("identity", consents("ana"))
     await shop.feed("click", *views("ana", "tea-0", "tea-1"))
 
-    await shop.feed("privacy", track("Erase", "ana", at=NOW, message_id="e1", request_id="r1", scope="all"))
-    await shop.feed("click", track("Product Viewed", "ana", at=NOW, message_id="later", product_id="cup-0"))
+    await shop.feed("privacy", track("Erase", "ana", at=NOW, mid="e1", request_id="r1", scope="all"))
+    await shop.feed("click", track("Product Viewed", "ana", at=NOW, mid="later", product_id="cup-0"))
 
     held = await shop.store.scan_user(shop.store.ref("ana"))
     assert set(held) == {"profile"}
@@ -204,14 +215,15 @@ async def test_an_erased_shopper_is_gone_and_stays_gone() -> None:
 async def test_an_anonymous_visit_belongs_to_whoever_signs_in() -> None:
     shop = await Shop().stocked()
     visit = [
-        track("Product Viewed", "anon-1", at=NOW - 50 + i, message_id=f"an-{i}", anonymous=True, product_id=f"tea-{i}") for i in range(3)
+        track("Product Viewed", "anon-1", at=NOW - 50 + i, mid=f"an-{i}", anonymous=True, product_id=f"tea-{i}")
+        for i in range(3)
     ]
     await shop.feed("click", *visit)
-    records = await shop.feed("identity", identify("ana", at=NOW, message_id="i1", anonymous_id="anon-1", email_consent=True))
+    records = await shop.feed("identity", identify("ana", at=NOW, mid="i1", anonymous_id="anon-1", email_consent=True))
     merged = await profile_of(shop, "ana")
 
     await shop.again(records)
-    await shop.feed("click", track("Product Viewed", "anon-1", at=NOW + 1, message_id="an-9", anonymous=True, product_id="cup-0"))
+    await shop.feed("click", track("Product Viewed", "anon-1", at=NOW + 1, mid="an-9", anonymous=True, product_id="cup-0"))
 
     assert {one for one in ("tea-0", "tea-1", "tea-2")} <= set(merged.recent_ids())
     after = await profile_of(shop, "ana")
@@ -244,7 +256,7 @@ async def test_a_product_that_is_deleted_is_recommended_no_more() -> None:
     gone = {item.product_id for item in (await shop.recommend())[-1].items}
     await shop.feed("catalog", *[None] * 1, key=sorted(gone)[0])
 
-    await shop.feed("click", track("Product Viewed", "ana", at=NOW + 60, message_id="x", product_id="tea-1"))
+    await shop.feed("click", track("Product Viewed", "ana", at=NOW + 60, mid="x", product_id="tea-1"))
     shown = {item.product_id for item in (await shop.recommend())[-1].items}
 
     assert sorted(gone)[0] not in shown
