@@ -137,7 +137,7 @@ def _check_map(values: dict[str, Any], path: str) -> tuple[dict[str, Any], int]:
     result = {}
     for key, value in values.items():
         check_id(key, f"{path}[...]")
-        kept = [_shorten(part) for part in value[:MAX_TEXT_BYTES]] if isinstance(value, list) else _shorten(value)
+        kept = [_shorten(part) for part in value] if isinstance(value, list) else _shorten(value)
         cuts += kept != value
         result[key] = kept
     return result, cuts

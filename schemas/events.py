@@ -15,6 +15,7 @@ from schemas.fields import (
     FEW,
     PRODUCTS,
     Amount,
+    Attribute,
     Count,
     Currency,
     Id,
@@ -233,7 +234,7 @@ class ProductUpserted(Event, frozen=True, kw_only=True):
     image_url: Url | None = None
     url: Url | None = None
     stock: Stock | None = None  # None: not tracked, sold
-    attributes: Annotated[dict[Key, str | float | bool | list[str] | None], FEW] | None = None
+    attributes: Annotated[dict[Key, Attribute], FEW] | None = None
     locale_names: Annotated[dict[Key, Text], FEW] | None = None
 
 

@@ -34,6 +34,7 @@ Moment = (
 )
 
 FEW: Final = Meta(max_length=limits.MAX_ENTRIES)
+Attribute = str | Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | bool | Annotated[list[str], FEW] | None
 PRODUCTS: Final = Meta(max_length=limits.MAX_PRODUCTS)
 
 

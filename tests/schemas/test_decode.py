@@ -164,6 +164,12 @@ def test_all_fields_of_a_product_arrive():
     assert read(product, "catalog", key=b"p9").body == ProductUpserted(**{**product, "list_price": 12.0})
 
 
+def test_a_whole_number_among_the_attributes_stays_whole():
+    fact = read({**PRODUCT, "attributes": {"grams": 500, "litres": 0.5}}, "catalog", key=b"p9")
+
+    assert repr(fact.body.attributes) == "{'grams': 500, 'litres': 0.5}"
+
+
 @pytest.mark.parametrize("empty", [None, b""])
 def test_an_empty_value_deletes_the_product(empty):
     fact = read(empty, "catalog", key="咖".encode())

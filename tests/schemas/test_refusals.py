@@ -53,6 +53,10 @@ def test_broken_bytes_get_the_reason_that_fits(value, reason):
 
 
 def test_broken_products_get_the_reason_that_fits():
+    assert refused({**PRODUCT, "attributes": {"a": 10**400}}, "catalog", key=b"p9").reason == "out_of_range"
+    assert refused({**PRODUCT, "attributes": {"a": ["x"] * 101}}, "catalog", key=b"p9").reason == "out_of_range"
+    assert refused({**PRODUCT, "attributes": {"a": {"SECRET": 1}}}, "catalog", key=b"p9").reason == "invalid_properties"
+    assert refused({**PRODUCT, "stock": 10**400}, "catalog", key=b"p9").reason == "out_of_range"
     assert refused(b"{}", "catalog", key=b"p9").reason == "invalid_properties"
     assert refused(b"[", "catalog", key=b"p9").reason == "not_json"
     assert refused(b"[" * 100_000, "catalog", key=b"p9").reason == "not_json"
