@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -17,6 +19,7 @@ Vector = npt.NDArray[np.float32]
 FORMAT: Final = 1
 _HEAD: Final = struct.Struct("<2sB")  # magic, format
 FIRST_ROWS: Final = 1024
+RELEASED: Final = ("released_at", "available_from", "created_at")  # attributes
 
 
 class ItemError(PipelineError):
@@ -45,6 +48,21 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def in_stock(self) -> bool:
         return self.stock is None or self.stock > 0
+
+    @property
+    def released_at(self) -> float | None:
+        """When the product came on sale, if its attributes say so (RELEASED, an ISO date or epoch seconds)."""
+        for name in RELEASED:
+            value = self.attributes.get(name)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return float(value)
+            if isinstance(value, str):
+                try:
+                    moment = datetime.fromisoformat(value)
+                except ValueError:
+                    continue  # a word for people, such as "spring"
+                return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return None
 
 
 class ItemChange(Protocol):
@@ -107,6 +125,8 @@ class Catalogue:
         self._stocked = np.zeros(0, dtype=bool)
         self._used = np.zeros(0, dtype=bool)
         self._category = np.zeros(0, dtype=np.int32)
+        self._released = np.zeros(0, dtype=np.float64)  # when a product came on sale, as far as it says so; else 0
+        self._lot = np.zeros(0, dtype=np.uint32)  # a hash of the id: an order that all replicas agree on
         self._categories: dict[str, int] = {}  # full path -> number
         self._under: dict[str, list[int]] = {}  # path or beginning of one -> numbers
 
@@ -152,6 +172,8 @@ class Catalogue:
         self._stocked[row] = item.in_stock
         self._used[row] = True
         self._category[row] = self._number(item.category)
+        self._released[row] = item.released_at or 0.0
+        self._lot[row] = zlib.crc32(item.product_id.encode())
 
     def remove(self, product_id: str) -> None:
         row = self._row.pop(product_id, None)
@@ -178,7 +200,7 @@ class Catalogue:
     ) -> list[tuple[str, float]]:
         """The `k` nearest allowed items with their cosine, best first. query (d,) -> (min(k, allowed),).
 
-        `category` may be the beginning of a path. Equal cosines keep the order of the rows.
+        `category` may be the beginning of a path. Equal cosines come in an order that every replica shares.
         """
         if len(query) != self.dim:
             raise ShapeError(f"query has {len(query)} dims, this catalogue has {self.dim}")
@@ -186,17 +208,7 @@ class Catalogue:
         if k < 1 or not self._items or norm == 0:
             return []
         n = len(self._id)
-        allowed = self._used[:n].copy()
-        if in_stock:
-            allowed &= self._stocked[:n]
-        if category is not None:
-            allowed &= np.isin(self._category[:n], self._under.get(category, []))
-        if price_range is not None:
-            allowed &= (self._price[:n] >= price_range[0]) & (self._price[:n] <= price_range[1])
-        for product_id in exclude:
-            row = self._row.get(product_id)
-            if row is not None:
-                allowed[row] = False
+        allowed = self._allowed(category=category, price_range=price_range, in_stock=in_stock, exclude=exclude)
         count = int(allowed.sum())
         if count == 0:
             return []
@@ -209,8 +221,41 @@ class Catalogue:
             scores = np.where(allowed, self._vectors[:n] @ unit, -2.0)
         k = min(k, count)
         best = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))
-        best = best[np.lexsort((rows[best], -scores[best]))][:k]
+        best = best[np.lexsort((self._lot[rows[best]], -scores[best]))][:k]
         return [(self._name(int(rows[i])), float(scores[i])) for i in best]
+
+    def arrivals(self, k: int, *, since: float, until: float, exclude: Collection[str] = ()) -> list[str]:
+        """Up to `k` allowed products in stock that came on sale in between, newest first."""
+        n = len(self._id)
+        allowed = self._allowed(category=None, price_range=None, in_stock=True, exclude=exclude)
+        rows = np.flatnonzero(allowed & (self._released[:n] >= since) & (self._released[:n] <= until))
+        order = np.lexsort((self._lot[rows], -self._released[rows]))[:k]
+        return [self._name(int(row)) for row in rows[order]]
+
+    def lot(self, k: int, *, salt: int, category: str | None = None, exclude: Collection[str] = ()) -> list[str]:
+        """`k` allowed products in stock by lot: the salt decides, and every replica draws the same."""
+        allowed = self._allowed(category=category, price_range=None, in_stock=True, exclude=exclude)
+        rows = np.flatnonzero(allowed)
+        order = np.argsort(self._lot[rows] ^ np.uint32(salt & 0xFFFFFFFF), kind="stable")[:k]
+        return [self._name(int(row)) for row in rows[order]]
+
+    def _allowed(
+        self, *, category: str | None, price_range: tuple[float, float] | None, in_stock: bool, exclude: Collection[str]
+    ) -> npt.NDArray[np.bool_]:
+        """Which rows pass the filters, (n,)."""
+        n = len(self._id)
+        allowed = self._used[:n].copy()
+        if in_stock:
+            allowed &= self._stocked[:n]
+        if category is not None:
+            allowed &= np.isin(self._category[:n], self._under.get(category, []))
+        if price_range is not None:
+            allowed &= (self._price[:n] >= price_range[0]) & (self._price[:n] <= price_range[1])
+        for product_id in exclude:
+            row = self._row.get(product_id)
+            if row is not None:
+                allowed[row] = False
+        return allowed
 
     def _name(self, row: int) -> str:
         product_id = self._id[row]
@@ -229,6 +274,8 @@ class Catalogue:
             self._stocked = _longer(self._stocked, rows)
             self._used = _longer(self._used, rows)
             self._category = _longer(self._category, rows)
+            self._released = _longer(self._released, rows)
+            self._lot = _longer(self._lot, rows)
         self._id.append(None)
         return row
 

@@ -8,6 +8,7 @@ word list of the wrong language is worse than none ("die" is no bad word in Germ
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -25,97 +26,25 @@ FUNCTION_WORDS: Final = {
     "pt": "o os e é não um uma com para muito mas de que este esta são se meu do da em",
     "nl": "de het en is niet ik een met voor op zeer maar van dat dit was zijn heel geen ook",
 }
-GOOD: Final = [
-    "喜欢",
-    "很好",
-    "不错",
-    "满意",
-    "推荐",
-    "好评",
-    "完美",
-    "优秀",
-    "漂亮",
-    "舒服",
-    "舒适",
-    "好用",
-    "好吃",
-    "好看",
-    "值得",
-    "超值",
-    "划算",
-    "实惠",
-    "惊喜",
-    "开心",
-    "高兴",
-    "棒",
-    "赞",
-    "精致",
-    "结实",
-    "耐用",
-    "方便",
-    "快捷",
-    "新鲜",
-    "正品",
-    "爱",
-    "香",
-    "柔软",
-    "合适",
-    "贴心",
-    "物超所值",
-    "回购",
-    "质量好",
-    "性价比高",
-    "物美价廉",
-]
-BAD: Final = [
-    "失望",
-    "糟糕",
-    "差",
-    "坏",
-    "烂",
-    "难用",
-    "难吃",
-    "难看",
-    "讨厌",
-    "后悔",
-    "退货",
-    "退款",
-    "投诉",
-    "假货",
-    "骗",
-    "破损",
-    "破",
-    "脏",
-    "臭",
-    "难闻",
-    "慢",
-    "贵",
-    "不值",
-    "劣质",
-    "粗糙",
-    "掉色",
-    "起球",
-    "瑕疵",
-    "故障",
-    "垃圾",
-    "差评",
-    "漏",
-    "碎",
-    "过期",
-    "麻烦",
-    "生气",
-    "不满",
-    "不合适",
-    "异味",
-    "质量差",
-]
+GOOD: Final = """
+好(?![像几多久了奇]) 喜欢 很好 不错 满意 推荐 好评 完美 优秀 漂亮 舒服 舒适 好用 好吃 好看 值得 超值 划算 实惠 惊喜 开心 高兴 棒 赞 精致
+结实 耐用 方便 快捷 新鲜 正品 爱 香 柔软 合适 贴心 物超所值 回购 质量好 性价比高 物美价廉
+"""
+BAD: Final = """
+失望 糟糕 差 坏 烂 难用 难吃 难看 讨厌 后悔 退货 退款 投诉 假货 骗 破损 破 脏 臭 难闻 慢 贵 不值 劣质 粗糙 掉色 起球 瑕疵 故障 垃圾
+差评 漏 碎 过期 麻烦 生气 不满 不合适 异味 质量差
+"""
 NEGATIONS: Final = ("不是很", "不太", "不怎么", "没有", "并不", "不", "没", "别", "无")
-STRONG: Final = ("非常", "特别", "十分", "太", "超级", "超", "极其", "真的", "真", "很")
-VALUES: Final = {**dict.fromkeys(GOOD, 1.0), **dict.fromkeys(BAD, -1.0)}
+STRONG: Final = ("非常", "好", "特别", "十分", "太", "超级", "超", "极其", "真的", "真", "很")
+
+
+def _any(words: Iterable[str]) -> str:
+    return "|".join(sorted(words, key=lambda word: (-len(word), word)))
+
+
 PHRASE: Final = re.compile(
-    "(?P<not>" + "|".join(NEGATIONS) + ")?(?P<very>" + "|".join(STRONG) + ")?(?P<word>"
-    + "|".join(sorted(VALUES, key=lambda word: (-len(word), word))) + ")"
-)  # fmt: skip
+    f"(?P<not>{_any(NEGATIONS)})?(?P<very>{_any(STRONG)})?(?:(?P<good>{_any(GOOD.split())})|(?P<bad>{_any(BAD.split())}))"
+)
 _SETS: Final = {name: frozenset(words.split()) for name, words in FUNCTION_WORDS.items()}
 
 
@@ -146,7 +75,7 @@ def language(text: str) -> str:
 def _chinese(text: str) -> float:
     total = 0.0
     for found in PHRASE.finditer(text):
-        value = VALUES[found["word"]] * (1.5 if found["very"] else 1.0)
+        value = (1.0 if found["good"] else -1.0) * (1.5 if found["very"] else 1.0)
         total += -0.7 * value if found["not"] else value
     return total / (SCALE + abs(total)) if total else 0.0
 

@@ -128,6 +128,15 @@ class Profile(msgspec.Struct, array_like=True, eq=False):
         """Products that the shopper turned to last, newest first."""
         return [product_id for product_id, _, _ in self.recent]
 
+    def anchors(self, n: int) -> list[str]:
+        """Products to ask "what goes with this" about: the last ones the shopper turned to, newest first."""
+        return [product_id for product_id, _, _ in self.recent[:n]]
+
+    def top_categories(self, n: int) -> list[str]:
+        """The `n` categories of most interest, most first."""
+        liked = [name for name, weight in self.categories.items() if weight > 0.0]
+        return sorted(liked, key=lambda name: (-self.categories[name], name))[:n]
+
     def sent_campaign(self, name: str, at: float) -> None:
         self.campaigns[name] = max(at, self.campaigns.get(name, 0.0))
         keep_newest(self.campaigns, CAMPAIGNS_KEPT)

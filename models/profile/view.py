@@ -80,7 +80,7 @@ def shares(weights: Mapping[str, float], n: int) -> list[tuple[str, float]]:
 
 def top_categories(profile: Profile, n: int) -> list[str]:
     """The `n` categories of most interest, most first."""
-    return [name for name, _ in shares(profile.categories, n)]
+    return profile.top_categories(n)
 
 
 def price_band(profile: Profile) -> tuple[float, float, float] | None:
