@@ -26,6 +26,7 @@ from streams.ops.web import application, serve
 from streams.pipeline import VERSION, Pipeline
 from streams.publish import Publisher
 from streams.settings import Settings, without_password
+from streams.store import Store
 from streams.store.redis import RedisStore
 from streams.transport import App, Batch, BatchSchema, credentials, new_app
 
@@ -130,13 +131,7 @@ class Worker:
 
     async def _connect(self, stack: contextlib.AsyncExitStack) -> None:
         """Redis and Kafka, each with a clear word within ten seconds when it is not there."""
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await self.store.open()
-        except TimeoutError as error:
-            raise FatalError(f"Redis at {without_password(self.settings.redis)} does not answer: check HEADRACE_REDIS") from error
-        except PipelineError as error:
-            raise FatalError(f"{error} (HEADRACE_REDIS)") from error
+        await connect_store(self.store, self.settings)
         stack.push_async_callback(self.store.close)
         await check_kafka(self.settings)
         await self.publisher.open()
@@ -211,6 +206,17 @@ def _leave() -> None:
 
     logging.shutdown()
     os._exit(70)
+
+
+async def connect_store(store: Store, settings: Settings) -> None:
+    """FatalError in one line when Redis does not answer, or not to us."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await store.open()
+    except TimeoutError as error:
+        raise FatalError(f"Redis at {without_password(settings.redis)} does not answer: check HEADRACE_REDIS") from error
+    except PipelineError as error:
+        raise FatalError(f"{error} (HEADRACE_REDIS)") from error
 
 
 async def check_kafka(settings: Settings) -> None:

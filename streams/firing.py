@@ -155,7 +155,10 @@ class Firing:
         """What the optimiser believes, at most `policy_refresh_s` old."""
         if self._posterior is None or now - self._posterior[0] > self.pipeline.settings.policy_refresh_s:
             parts = [Stats.decode(data) for data in (await self.pipeline.store.policy(POLICY)).values()]
-            self._posterior = (now, Posterior(merge([*parts, prior(now)]), now=now, weigh_pending=self.pipeline.settings.pace == "live"))
+            self._posterior = (
+                now,
+                Posterior(merge([*parts, prior(now)]), now=now, weigh_pending=self.pipeline.settings.pace == "live"),
+            )
         return self._posterior[1]
 
     def _tell(self, effects: Effects) -> None:

@@ -11,10 +11,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from models.catalog import Catalogue
-
 from models import campaigns
 from models.bandit import Stats
+from models.catalog import Catalogue
 from models.rewards import Outcome
 from schemas.codec import decode, decode_message
 from schemas.errors import EventError, FatalError, PipelineError, TransientError
@@ -148,7 +147,9 @@ class Pipeline:
     def _tell(self, topic: str, effects: Effects) -> None:
         """Count what became durable."""
         tally, metrics, now = effects.tally, self.metrics, self.clock()
-        metrics.events_applied.labels(topic).inc(sum(tally.get(name, 0) for name in ("applied", "late", "erased", "erasure", "bot")))
+        metrics.events_applied.labels(topic).inc(
+            sum(tally.get(name, 0) for name in ("applied", "late", "erased", "erasure", "bot"))
+        )
         metrics.events_duplicate.labels(topic).inc(sum(tally.get(name, 0) for name in ("duplicate", "replayed")))
         metrics.events_late.labels(topic).inc(tally.get("late", 0))
         metrics.rewards_unknown.labels(topic).inc(tally.get("reward_without_decision", 0))

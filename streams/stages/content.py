@@ -11,14 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from models.catalog import Catalogue, Item
-from models.profile import Pending, summary
-from models.ranker import Ranker
-from models.recommend import World, recommend
 
 from models import calendar, gates
 from models.bandit import Choice, Posterior
 from models.campaigns import Campaign
+from models.catalog import Catalogue, Item
 from models.copy.links import Links
 from models.copy.pool import TONES, Key, Variant, choose, speakable
 from models.copy.render import render_email, render_push
@@ -26,6 +23,9 @@ from models.copy.slots import SlotError, facts, language
 from models.copy.templates import template
 from models.gates import Context, ItemThen
 from models.holdout import Holdouts
+from models.profile import Pending, summary
+from models.ranker import Ranker
+from models.recommend import Pick, World, recommend
 from schemas.events import Source
 from schemas.ids import outbound_id, sign_token
 from schemas.messages import (
@@ -83,6 +83,10 @@ class Plan:
     def user_id(self) -> str:
         return self.person.user_id
 
+    @property
+    def message_id(self) -> str:
+        return outbound_id(f"message:{self.campaign.name}", self.source, self.person.user_id)
+
 
 async def content(due: Sequence[Timer], state: ContentState, *, now: float) -> Effects:
     """Decide every due wait: a message, a suppression, or a later time."""
@@ -113,50 +117,61 @@ async def content(due: Sequence[Timer], state: ContentState, *, now: float) -> E
         person.profile.pending.pop(timer.name, None)
         person.changed = True
         effects.cleared.append(timer)
-    effects.users = [write for write in state.people.writes()]
+    effects.users = state.people.writes()
     return effects
 
 
 def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) -> None:
     rng = rng_for("content", plan.campaign.name, plan.source.topic, plan.source.partition, plan.source.offset, plan.user_id)
-    ids = list(plan.pending.product_ids) or _suggested(state, plan, rng, now=now)
-    items = [item for product_id in ids[: plan.campaign.max_items] if (item := state.catalogue.get(product_id)) is not None]
-    ctx = _context(state, plan, ids[: plan.campaign.max_items], now=now)
+    offered = _offered(state, plan, rng, now=now)  # strategy -> products
+    candidates = list(dict.fromkeys(product_id for ids in offered.values() for product_id in ids))
+    ctx = _context(state, plan, candidates, now=now)
     verdict = gates.judge(ctx)
-    if verdict.reason is None and not items:
-        verdict = replace(verdict, reason="out_of_stock")
-    if verdict.reason is not None:
-        _suppress(effects, plan, verdict.reason, channel=_channel_of(plan), now=now)
-        if verdict.reason.startswith("holdout"):
+    standing = {strategy: kept for strategy, ids in offered.items() if (kept := [one for one in ids if one in verdict.products])}
+    reason = verdict.reason or (None if standing else "out_of_stock")
+    if reason is not None:
+        _suppress(effects, plan, reason, channel=None, now=now)
+        if reason.startswith("holdout"):  # a ghost record: who is kept out to measure is seen at the same point as the rest
             _decided(effects, state, plan, {}, holdout=ctx.holdout, context=[], now=now)
         return
-    items = [item for item in items if item.product_id in verdict.products]
-    personal = not ctx.opted_out
-    context = summary(plan.person.profile, now) if personal else [0.0] * state.posterior.dim
-    saving = any("saving" in facts(item, locale=plan.person.profile.locale) for item in items[:1])
-    open_arms = {"channel": verdict.channels, "send_hour": verdict.hours, **({} if saving else {"offer": ("none",)})}
-    slate = state.posterior.slate(context, rng, eligible=open_arms)
+    context = [float(x) for x in summary(plan.person.profile, now)] if not ctx.opted_out else [0.0] * state.posterior.dim
+    slate = {"strategy": state.posterior.choose("strategy", tuple(standing), context, rng)}
+    items = [item for one in standing[slate["strategy"].arm] if (item := state.catalogue.get(one)) is not None]
+    saving = "saving" in facts(items[0], locale=plan.person.profile.locale)
+    arms_open = {"channel": verdict.channels, "send_hour": verdict.hours, "offer": None if saving else ("none",)}
+    for factor in state.posterior.factors:
+        if factor not in slate:
+            slate[factor] = state.posterior.choose(factor, arms_open.get(factor), context, rng)
     arms = {factor: choice.arm for factor, choice in slate.items()}
     tz = calendar.zone(plan.person.profile.timezone)
-    ctx = replace(
-        ctx,
-        send=arms["send"] == "send",
-        not_before=calendar.send_time(arms["send_hour"], now=now, tz=tz, pace=state.pace),
-    )
+    not_before = calendar.send_time(arms["send_hour"], now=now, tz=tz, pace=state.pace)
+    ctx = replace(ctx, send=arms["send"] == "send", not_before=not_before)
     made = _write(state, plan, items, arms, rng, now=now) if ctx.send else None
-    if ctx.send:
-        ctx = replace(ctx, content=made is not None)
-    verdict = gates.judge(ctx)
+    verdict = gates.judge(replace(ctx, content=made is not None) if ctx.send else ctx)
     _decided(effects, state, plan, slate, holdout=None, context=context, now=now)
     if verdict.reason is not None or made is None:
         _suppress(effects, plan, verdict.reason or "content_rejected", channel=arms["channel"], now=now)
         return
     _emit(effects, state, plan, items, slate, made, not_before=verdict.not_before, now=now)
-    sends = plan.person.profile.sends.setdefault(arms["channel"], [])
+    _remember(effects, state, plan, items, arms, context, now=now)
+
+
+def _remember(
+    effects: Effects,
+    state: ContentState,
+    plan: Plan,
+    items: Sequence[Item],
+    arms: dict[str, str],
+    context: list[float],
+    *,
+    now: float,
+) -> None:
+    """Caps look at the profile; rewards look for the decision, by its own id or by the message's."""
+    profile = plan.person.profile
+    sends = profile.sends.setdefault(arms["channel"], [])
     sends.append(now)
     del sends[:-SENDS_KEPT]
-    plan.person.profile.sent_campaign(plan.campaign.name, now)
-    message_id = outbound_id(f"message:{plan.campaign.name}", plan.source, plan.user_id)
+    profile.sent_campaign(plan.campaign.name, now)
     record = Decision(
         decision_id=plan.decision_id,
         user_id=plan.user_id,
@@ -164,29 +179,47 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
         at=now,
         policy_version=state.posterior.version,
         arms=arms,
-        context=[float(x) for x in context],
+        context=context,
         items=[item.product_id for item in items],
         campaign=plan.campaign.name,
-        message_id=message_id,
+        message_id=plan.message_id,
     )
-    for key, data in ((plan.decision_id, encode_decision(record)), (message_id, b"@" + plan.decision_id.encode())):
+    for key, data in ((plan.decision_id, encode_decision(record)), (plan.message_id, b"@" + plan.decision_id.encode())):
         effects.decisions.append(DecisionWrite(ref=plan.person.ref, decision_id=key, data=data, ttl_s=DECISION_TTL_S))
 
 
-def _suggested(state: ContentState, plan: Plan, rng: np.random.Generator, *, now: float) -> list[str]:
-    """Products of a message that has none of its own: the same recommender as in the shop."""
-    picks = recommend(
+def _offered(state: ContentState, plan: Plan, rng: np.random.Generator, *, now: float) -> dict[str, list[str]]:
+    """What each strategy would write about. A wait for certain products has them; others ask the shop's own recommender."""
+    n = plan.campaign.max_items
+    if plan.pending.product_ids:
+        return {"personal": list(plan.pending.product_ids)[:n]}
+    personal = not plan.person.profile.opted_out
+    picks = _suggested(state, plan, rng, personal=personal, now=now)
+    general = [pick.product_id for pick in _suggested(state, plan, rng, personal=False, now=now)][:n]
+    if not personal:
+        return {"trending": general}
+    due = [pick.product_id for pick in picks if pick.source == "buy_again"]
+    rest = [pick.product_id for pick in picks if pick.source != "buy_again"]
+    offered = {
+        "personal": [pick.product_id for pick in picks][:n],
+        "trending": general,
+        "replenish": [*due, *rest][:n] if due else [],
+    }
+    return {strategy: ids for strategy, ids in offered.items() if ids}
+
+
+def _suggested(state: ContentState, plan: Plan, rng: np.random.Generator, *, personal: bool, now: float) -> list[Pick]:
+    return recommend(
         plan.person.profile,
         state.catalogue,
         state.world,
         now=now,
-        n=plan.campaign.max_items,
+        n=2 * plan.campaign.max_items,
         surface="message",
         rng=rng,
         ranker=state.ranker,
-        personal=not plan.person.profile.opted_out,
+        personal=personal,
     )
-    return [pick.product_id for pick in picks]
 
 
 def _context(state: ContentState, plan: Plan, ids: Sequence[str], *, now: float) -> Context:
@@ -233,14 +266,10 @@ def _context(state: ContentState, plan: Plan, ids: Sequence[str], *, now: float)
     )
 
 
-def _channel_of(plan: Plan) -> str:
-    return plan.campaign.channels[0]
-
-
 def pool_keys(campaign: Campaign, *, locale: str | None, items: Sequence[Item]) -> list[Key]:
     """Every pool that a message of this campaign may be taken from, the most special first of each channel and tone."""
     lang = language(locale)
-    about = items[0].category.partition("/")[0] if items and items[0].category else ""
+    about = items[0].category if items else ""
     return [
         Key(kind=campaign.content, channel=channel, tone=tone, language=lang, segment=segment, about=place)
         for channel in campaign.channels
@@ -305,7 +334,7 @@ def replace_key(key: Key, *, segment: str) -> Key:
     return Key(kind=key.kind, channel=key.channel, tone=key.tone, language=key.language, segment=segment, about="")
 
 
-def _suppress(effects: Effects, plan: Plan, reason: str, *, channel: str, now: float) -> None:
+def _suppress(effects: Effects, plan: Plan, reason: str, *, channel: str | None, now: float) -> None:
     effects.count(f"suppressed_{reason}")
     effects.out.append(
         Out(
@@ -372,13 +401,12 @@ def _emit(
     now: float,
 ) -> None:
     channel = slate["channel"].arm
-    message_id = outbound_id(f"message:{plan.campaign.name}", plan.source, plan.user_id)
     propensity = float(np.prod([choice.propensity for choice in slate.values()]))
     send_by = max(plan.pending.due + plan.campaign.expiry_s, not_before + 60.0)
     token = sign_token(state.secret, plan.decision_id, items[0].product_id, now + DECISION_TTL_S)
     common: dict[str, Any] = {
-        "message_id": message_id,
-        "idempotency_key": message_id,
+        "message_id": plan.message_id,
+        "idempotency_key": plan.message_id,
         "decision_id": plan.decision_id,
         "user_id": plan.user_id,
         "identifier_key": "email" if channel == "email" else "push_token",
@@ -425,4 +453,4 @@ def _emit(
             **common,
         )
     effects.count(f"sent_{channel}")
-    effects.out.append(Out(topic=f"content.{channel}", key=plan.user_id, id=message_id, at=now, message=message))
+    effects.out.append(Out(topic=f"content.{channel}", key=plan.user_id, id=plan.message_id, at=now, message=message))

@@ -122,7 +122,16 @@ async def feedback(facts: Sequence[Fact], state: FeedbackState, *, now: float) -
         effects.count(f"reward_{kind_of(fact)}")
         before = sum(rewards.reward(o) for o in known.values())
         for factor, arm in decision.arms.items():
-            part.stats.update(factor, arm, decision.context, difference, new=not known, at=decision.at, before=before, after_s=max(0.0, fact.at - decision.at))
+            part.stats.update(
+                factor,
+                arm,
+                decision.context,
+                difference,
+                new=not known,
+                at=decision.at,
+                before=before,
+                after_s=max(0.0, fact.at - decision.at),
+            )
     for (user_id, decision_id, topic), ref in changed.items():
         effects.outcomes.append(
             DecisionWrite(

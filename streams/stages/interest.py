@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from models import campaigns
+from models.campaigns import Campaign
 from models.catalog import Catalogue, Item
 from models.gates import is_bot
 from models.profile import apply
 from models.sentiment import sentiment
-
-from models import campaigns
-from models.campaigns import Campaign
 from schemas.events import (
     Fact,
     Line,

@@ -2,7 +2,8 @@
 
 A *lane* is the set of topics that wait for the same agent. In a lane, urgent topics (privacy, identity, conversion, catalog) and
 the others take turns where both have something waiting, so an urgent record waits for one ordinary batch at most, and a flood of
-urgent ones leaves half of the turns to the rest. Among topics of a kind, and among partitions of a topic, turns go round.
+urgent ones leaves half of the turns to the rest. Among topics of a kind, and among partitions of a topic, it is the turn of whoever
+has waited longest since the last one.
 """
 
 from collections import deque
@@ -43,8 +44,8 @@ class Turns:
         self.max_records, self.max_bytes, self.urgent = max_records, max_bytes, frozenset(urgent)
         self.bytes = 0
         self._waiting: dict[TP, Waiting] = {}
-        self._topics: dict[bool, deque[str]] = {True: deque(), False: deque()}  # with something waiting, next one first
-        self._partitions: dict[str, deque[TP]] = {}
+        self._turn = 0
+        self._served: dict[str | TP, int] = {}  # topic, and partition -> its last turn
         self._last: dict[int, bool] = {}  # lane -> was its last batch urgent
 
     def put(self, tp: TP, records: list[Record]) -> None:
@@ -53,7 +54,6 @@ class Turns:
             return
         if (waiting := self._waiting.get(tp)) is None:
             waiting = self._waiting[tp] = Waiting()
-            self._join(tp)
         for record in records:
             size = record_size(record)
             fits = waiting.batches and len(waiting.batches[-1]) < self.max_records and waiting.sizes[-1] + size <= self.max_bytes
@@ -71,18 +71,21 @@ class Turns:
         self, lanes: Mapping[str, int], *, busy: Collection[int] = (), active: Callable[[TP], bool] = lambda tp: True
     ) -> tuple[Batch, int] | None:
         """The next batch of a lane that is not `busy`, with its size in bytes; None where there is none."""
-        for lane in dict.fromkeys(lanes[topic] for ring in self._topics.values() for topic in ring if topic in lanes):
-            if lane in busy:
-                continue
-            for urgent in (False, True) if self._last.get(lane) else (True, False):
-                for topic in self._topics[urgent]:
-                    if lanes.get(topic) != lane:
-                        continue
-                    for tp in self._partitions[topic]:
-                        if active(tp):
-                            self._last[lane] = urgent
-                            return self._pop(tp)
-        return None
+        ready = [tp for tp in self._waiting if tp.topic in lanes and lanes[tp.topic] not in busy and active(tp)]
+        if not ready:
+            return None
+        lane = lanes[ready[0].topic]
+        ready = [tp for tp in ready if lanes[tp.topic] == lane]
+        urgent = {self.is_urgent(tp) for tp in ready}
+        kind = not self._last.get(lane, False) if len(urgent) == 2 else urgent.pop()
+        topic = min((tp.topic for tp in ready if self.is_urgent(tp) is kind), key=self._last_turn)
+        tp = min((tp for tp in ready if tp.topic == topic), key=self._last_turn)
+        self._turn += 1
+        self._last[lane], self._served[topic], self._served[tp] = kind, self._turn, self._turn
+        return self._pop(tp)
+
+    def _last_turn(self, who: str | TP) -> int:
+        return self._served.get(who, 0)
 
     def room(self, tp: TP) -> int:
         """How many more records to fetch for `tp`, so that one batch waits while another is worked on."""
@@ -102,7 +105,6 @@ class Turns:
         for tp in tps:
             if (waiting := self._waiting.pop(tp, None)) is not None:
                 self.bytes -= waiting.bytes
-                self._leave(tp)
 
     def clear(self) -> None:
         self.drop(list(self._waiting))
@@ -113,28 +115,6 @@ class Turns:
         waiting.records -= len(records)
         waiting.bytes -= size
         self.bytes -= size
-        self._leave(tp)
-        if waiting.batches:
-            self._join(tp)
-        else:
+        if not waiting.batches:
             del self._waiting[tp]
         return Batch(tp.topic, tp.partition, records), size
-
-    def _join(self, tp: TP) -> None:
-        """Queue up at the end: the partition in its topic, the topic among its kind."""
-        if tp.topic in self._partitions:
-            self._partitions[tp.topic].append(tp)
-        else:
-            self._partitions[tp.topic] = deque([tp])
-            self._topics[self.is_urgent(tp)].append(tp.topic)
-
-    def _leave(self, tp: TP) -> None:
-        """Step out of the queue, the topic too: it has had its turn."""
-        partitions = self._partitions[tp.topic]
-        partitions.remove(tp)
-        ring = self._topics[self.is_urgent(tp)]
-        ring.remove(tp.topic)
-        if partitions:
-            ring.append(tp.topic)
-        else:
-            del self._partitions[tp.topic]

@@ -1,6 +1,7 @@
 """Dead letters: counted, shown without personal data, and sent back once."""
 
 import argparse
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
@@ -159,11 +160,13 @@ async def records(settings: Settings, topic: str) -> list:
         places = [TopicPartition(topic, partition) for partition in range(3)]
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
+        for place in places:
+            consumer.seek(place, 0)
         found = []
-        while len(found) < sum(ends.values()):
-            for batch in (await consumer.getmany(timeout_ms=5000)).values():
-                found += batch
+        async with asyncio.timeout(20):
+            while len(found) < sum(ends.values()):
+                for batch in (await consumer.getmany(timeout_ms=1000)).values():
+                    found += batch
         return found
     finally:
         await consumer.stop()

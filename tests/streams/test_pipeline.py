@@ -25,10 +25,7 @@ async def profile_of(shop: Shop, user: str) -> Any:
 
 
 def views(user: str, *ids: str, start: float = NOW - 60, step: float = 10.0) -> list[dict[str, Any]]:
-    return [
-        track("Product Viewed", user, at=start + step * i, mid=f"v-{user}-{i}", product_id=one)
-        for i, one in enumerate(ids)
-    ]
+    return [track("Product Viewed", user, at=start + step * i, mid=f"v-{user}-{i}", product_id=one) for i, one in enumerate(ids)]
 
 
 async def test_a_view_moves_the_profile_and_brings_a_recommendation_with_reasons() -> None:
@@ -121,9 +118,7 @@ async def test_an_order_calls_the_abandoned_cart_off() -> None:
     shop = await Shop().stocked()
     await shop.feed("identity", consents("ana"))
     await shop.feed("click", track("Product Added", "ana", at=NOW - 2, mid="a1", product_id="tea-3"))
-    order = track(
-        "Order Completed", "ana", at=NOW - 1, mid="o1", order_id="1", products=[{"product_id": "tea-3", "price": 8.0}]
-    )
+    order = track("Order Completed", "ana", at=NOW - 1, mid="o1", order_id="1", products=[{"product_id": "tea-3", "price": 8.0}])
     await shop.feed("conversion", order)
     shop.now = NOW + 30
 
@@ -215,8 +210,7 @@ async def test_an_erased_shopper_is_gone_and_stays_gone() -> None:
 async def test_an_anonymous_visit_belongs_to_whoever_signs_in() -> None:
     shop = await Shop().stocked()
     visit = [
-        track("Product Viewed", "anon-1", at=NOW - 50 + i, mid=f"an-{i}", anonymous=True, product_id=f"tea-{i}")
-        for i in range(3)
+        track("Product Viewed", "anon-1", at=NOW - 50 + i, mid=f"an-{i}", anonymous=True, product_id=f"tea-{i}") for i in range(3)
     ]
     await shop.feed("click", *visit)
     records = await shop.feed("identity", identify("ana", at=NOW, mid="i1", anonymous_id="anon-1", email_consent=True))
