@@ -36,7 +36,8 @@ from examples.shoppers import answers
 from models.profile import decode
 from schemas.topics import full_name, short_name
 from streams.broker import ensure_topics
-from streams.replay import LoggedRecord, replay
+from streams.record import Record
+from streams.replay import replay
 from streams.settings import Settings
 from streams.store import DecisionWrite, Store, UserWrite
 from streams.store.memory import MemoryStore
@@ -304,15 +305,15 @@ async def drain(run: Run, watcher: Watcher, workers: Workers) -> None:
     run.say(f"  lag zero after {time.monotonic() - began:.0f} s more")
 
 
-def source(watcher: Watcher) -> list[LoggedRecord]:
+def source(watcher: Watcher) -> list[Record]:
     """All inbound records as the broker holds them: topic by topic, catalogue and people first."""
     first = {full_name("catalog", PREFIX): 0, full_name("identity", PREFIX): 1}
     records = [
-        LoggedRecord(
+        Record(
             topic=str(m.topic()),
             partition=m.partition(),
             offset=m.offset(),
-            timestamp=m.timestamp()[1],
+            timestamp_s=m.timestamp()[1] / 1000.0,
             key=m.key(),
             value=m.value(),
         )
