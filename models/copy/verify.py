@@ -291,7 +291,7 @@ def words_of(plain: str) -> list[str]:
 def forms(word: str) -> frozenset[str]:
     """A word and what it may be an ending of: looks, looked, looking -> look."""
     found = {word}
-    for ending in ("'s", "s", "es", "ed", "d", "ing", "ly", "'re", "'ll", "'ve", "'d", "n't"):
+    for ending in ("'s", "s", "es", "ed", "d", "ing", "ly", "'re", "'ll", "'ve", "'d"):
         if word.endswith(ending) and len(word) - len(ending) >= 2:
             stem = word[: -len(ending)]
             found |= {stem, stem + "e"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models.catalog import Item
 
+from models.catalog import Item
 from models.copy.links import Links
 
 AUGUST = 1_788_000_000.0  # 2026-08-29 10:40 UTC
