@@ -15,6 +15,8 @@ from schemas.topics import full_name
 from streams.effects import Out
 from streams.settings import Settings
 
+MAX_REQUEST_BYTES = 9 * 1024 * 1024  # a dead letter keeps whatever a producer could send
+
 Raw = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]  # full topic, key, value, headers
 
 
@@ -38,7 +40,7 @@ class Publisher:
             acks="all",
             linger_ms=2,
             max_batch_size=256 * 1024,
-            max_request_size=2 * 1024 * 1024,
+            max_request_size=MAX_REQUEST_BYTES,
             request_timeout_ms=30_000,
             **self.settings.kafka_client(),
         )

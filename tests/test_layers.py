@@ -13,7 +13,7 @@ ONLY_IN = {
     "torch": {"models/encoder.py", "models/generator.py"},
     "transformers": {"models/encoder.py", "models/generator.py"},
     "faust": {"streams/app.py", "streams/transport"},
-    "redis": {"streams/store/redis.py"},
+    "redis": {"streams/store"},
 }
 
 

@@ -26,6 +26,8 @@ from models.holdout import Holdouts
 from models.profile import Pending, summary
 from models.ranker import Ranker
 from models.recommend import Pick, World, recommend
+from schemas.codec import encode
+from schemas.errors import ShapeError
 from schemas.events import Source
 from schemas.ids import outbound_id, sign_token
 from schemas.messages import (
@@ -152,7 +154,12 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
     if verdict.reason is not None or made is None:
         _suppress(effects, plan, verdict.reason or "content_rejected", channel=arms["channel"], now=now)
         return
-    _emit(effects, state, plan, items, slate, made, not_before=verdict.not_before, now=now)
+    message = _message(state, plan, items, slate, made, not_before=verdict.not_before, now=now)
+    if message is None:
+        _suppress(effects, plan, "content_rejected", channel=arms["channel"], now=now)
+        return
+    effects.count(f"sent_{arms['channel']}")
+    effects.out.append(Out(topic=f"content.{arms['channel']}", key=plan.user_id, id=plan.message_id, at=now, message=message))
     _remember(effects, state, plan, items, arms, context, now=now)
 
 
@@ -389,8 +396,7 @@ def _decided(
     )
 
 
-def _emit(
-    effects: Effects,
+def _message(
     state: ContentState,
     plan: Plan,
     items: Sequence[Item],
@@ -399,7 +405,8 @@ def _emit(
     *,
     not_before: float,
     now: float,
-) -> None:
+) -> EmailReady | PushReady | None:
+    """The message for the sender; None when a push does not fit its 4 KB whatever is left out."""
     channel = slate["channel"].arm
     propensity = float(np.prod([choice.propensity for choice in slate.values()]))
     send_by = max(plan.pending.due + plan.campaign.expiry_s, not_before + 60.0)
@@ -443,14 +450,18 @@ def _emit(
         for item in items
     ]
     if channel == "email":
-        message: Any = EmailReady(items=shown, **common)
-    else:
-        message = PushReady(
-            items=shown[:1],
-            collapse_key=f"{plan.campaign.name}",
+        return EmailReady(items=shown, **common)
+    for listed in (shown[:1], []):  # a name may have 8 KB: then the push goes without its item
+        push = PushReady(
+            items=listed,
+            collapse_key=plan.campaign.name,
             ttl_s=int(max(0.0, send_by - not_before)),
             priority="normal",
             **common,
         )
-    effects.count(f"sent_{channel}")
-    effects.out.append(Out(topic=f"content.{channel}", key=plan.user_id, id=plan.message_id, at=now, message=message))
+        try:
+            encode(push)
+        except ShapeError:
+            continue
+        return push
+    return None
