@@ -18,7 +18,7 @@ from streams.record import Batch
 from streams.transport.app import App
 from streams.transport.fetch import BatchThread, Fetched
 from streams.transport.ledger import Ledger
-from streams.transport.turns import Turns
+from streams.transport.turns import Turns, lanes_of
 
 __all__ = ["BatchConsumer", "BatchMessage", "Transport"]
 
@@ -102,7 +102,7 @@ class BatchConsumer(driver.Consumer):
         if self._held_for is not self._thread.current_assignment():
             self._drop_waiting()
             return None
-        lanes = self._lanes()
+        lanes = lanes_of(cast(Conductor, self.app.topics)._topic_name_index)
         taken = self.turns.take(lanes, busy=self._busy(lanes), active=self._may_read)
         if taken is None:
             return None
@@ -134,20 +134,6 @@ class BatchConsumer(driver.Consumer):
 
     def _may_read(self, tp: TP) -> bool:
         return tp in self._get_active_partitions() or tp in self._buffered_partitions
-
-    def _lanes(self) -> dict[str, int]:
-        """Topic -> lane: topics whose channels an agent shares are in one lane."""
-        lanes: dict[str, int] = {}
-        owner: dict[int, int] = {}  # channel -> lane
-        for number, (topic, channels) in enumerate(cast(Conductor, self.app.topics)._topic_name_index.items()):
-            joined = {owner[id(channel)] for channel in channels if id(channel) in owner}
-            lane = min(joined, default=number)
-            lanes[topic] = lane
-            owner.update((id(channel), lane) for channel in channels)
-            if joined - {lane}:
-                lanes = {name: lane if old in joined else old for name, old in lanes.items()}
-                owner = {channel: lane if old in joined else old for channel, old in owner.items()}
-        return lanes
 
     def _busy(self, lanes: Mapping[str, int]) -> set[int]:
         open_in: dict[int, int] = {}

@@ -14,7 +14,7 @@ from faust.types import TP
 
 from streams.record import Batch, Record
 
-__all__ = ["RECORD_BYTES", "Turns", "record_size"]
+__all__ = ["RECORD_BYTES", "Turns", "lanes_of", "record_size"]
 
 RECORD_BYTES = 256  # what a record costs in memory beside its key, value and headers
 
@@ -118,3 +118,17 @@ class Turns:
         if not waiting.batches:
             del self._waiting[tp]
         return Batch(tp.topic, tp.partition, records), size
+
+
+def lanes_of(channels: Mapping[str, Collection[object]]) -> dict[str, int]:
+    """Topic -> lane, from the channels that read each topic: topics with a channel in common are in one lane."""
+    lanes: dict[str, int] = {}
+    owner: dict[int, int] = {}  # channel -> lane
+    for number, (topic, readers) in enumerate(channels.items()):
+        met = {owner[id(reader)] for reader in readers if id(reader) in owner}
+        lanes[topic] = lane = min(met, default=number)
+        owner.update((id(reader), lane) for reader in readers)
+        if len(met) > 1:
+            lanes = {name: lane if old in met else old for name, old in lanes.items()}
+            owner = {reader: lane if old in met else old for reader, old in owner.items()}
+    return lanes

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.record import Record
-from streams.transport import BatchSchema, install, new_app
+from streams.transport import install, new_app
 from streams.transport.consumer import BatchMessage
 from streams.transport.ledger import Ledger
-from streams.transport.turns import RECORD_BYTES, Turns, record_size
+from streams.transport.turns import RECORD_BYTES, Turns, lanes_of, record_size
 
 CLICK, SEARCH, ORDER, CATALOG = "headrace.click", "headrace.search", "headrace.conversion", "headrace.catalog"
 ONE_LANE = {CLICK: 0, SEARCH: 0, ORDER: 0, CATALOG: 0}
@@ -234,11 +234,15 @@ async def test_a_batch_that_cannot_hold_a_record_is_refused(wrong: dict[str, Any
         new_app("g", bootstrap="one:9092", **wrong)
 
 
-async def test_topics_of_one_agent_share_a_lane() -> None:
-    app: Any = new_app("g", bootstrap="one:9092")
-    both, other = (app.topic(*names, schema=BatchSchema()) for names in ((CLICK, ORDER), (SEARCH,)))
-    app.topics._topic_name_index.update({CLICK: {both}, SEARCH: {other}, ORDER: {both}})
+def test_topics_of_one_agent_share_a_lane() -> None:
+    one, two, three = object(), object(), object()
 
-    lanes = app.consumer._lanes()
+    lanes = lanes_of({CLICK: {one}, SEARCH: {two}, ORDER: {one, three}, CATALOG: {three}})
 
-    assert lanes[CLICK] == lanes[ORDER] != lanes[SEARCH]
+    assert lanes[CLICK] == lanes[ORDER] == lanes[CATALOG] != lanes[SEARCH]
+
+
+def test_an_agent_that_reads_topics_of_two_lanes_makes_them_one() -> None:
+    one, two = object(), object()
+
+    assert len(set(lanes_of({CLICK: {one}, SEARCH: {two}, ORDER: {one, two}}).values())) == 1
