@@ -34,7 +34,7 @@ def package_folder(package: str, *, remedy: str) -> Path:
 def place(name: str) -> Place:
     """A folder where `name` is one, else a Hugging Face name. ModelError for what looks like a path and is none."""
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name.strip() and path.is_dir():
         return Place(source=str(path), local=True)
     if name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1 or not name.strip():
         raise ModelError(f"no model at {name!r}: give an existing folder, or a Hugging Face name such as org/model")
