@@ -102,8 +102,10 @@ class LagPoller:
             self.metrics.committed_offset.labels(*where).set(lag.committed)
             self.metrics.end_offset.labels(*where).set(lag.end)
         self.metrics.lag_polled_timestamp_seconds.set(self.now())
+        mine = set(self.assigned())
+        for group, topics in self.groups.items():
+            self.metrics.assigned_partitions.labels(group).set(sum(topic in topics for topic, _ in mine))
         if self.health:
-            mine = set(self.assigned())
             self.health.saw_lag(sum(lag.records for lag in self.lags if (lag.topic, lag.partition) in mine))
 
     async def poll(self) -> list[Lag]:

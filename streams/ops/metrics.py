@@ -58,10 +58,8 @@ class Metrics:
             "headrace_lag_polled_timestamp_seconds", "When lag was last read from Kafka", registry=r
         )
         self.lag_poll_errors = Counter("headrace_lag_poll_errors", "Readings of lag that failed", registry=r)
-        self.assigned_partitions = Gauge("headrace_assigned_partitions", "Partitions of this worker", registry=r)
+        self.assigned_partitions = Gauge("headrace_assigned_partitions", "Partitions of this worker", ["group"], registry=r)
         self.rebalances = Counter("headrace_rebalances", "Rebalances of the group seen by this worker", registry=r)
-        self.produce_errors = Counter("headrace_produce_errors", "Records that Kafka did not take", ["topic"], registry=r)
-        self.redis_errors = Counter("headrace_redis_errors", "Redis commands that failed", ["kind"], registry=r)
 
         # Marketing.
         self.messages_out = Counter("headrace_messages_out", "Records published", ["topic"], registry=r)
