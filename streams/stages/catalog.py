@@ -18,7 +18,9 @@ DESCRIPTION_CHARS = 160  # read by the encoder: its cost grows with the text, an
 def text_of(product: ProductUpserted) -> str:
     """What the encoder reads of a product: name, brand, category words, and the beginning of the description."""
     category = " ".join((product.category or "").split("/"))
-    return ". ".join(part for part in (product.name, product.brand, category, (product.description or "")[:DESCRIPTION_CHARS]) if part)
+    return ". ".join(
+        part for part in (product.name, product.brand, category, (product.description or "")[:DESCRIPTION_CHARS]) if part
+    )
 
 
 async def catalog(facts: Sequence[Fact], vectors: Mapping[str, Vector], *, now: float) -> Effects:
