@@ -32,7 +32,10 @@ test: $(DEV)
 	$(BIN)/python -m pytest
 
 bench: $(DEV)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.interest
+	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.chaos
 
 check: $(DEV)
 	$(BIN)/ruff format --check .
