@@ -236,8 +236,11 @@ class Catalogue:
         """`k` allowed products in stock by lot: the salt decides, and every replica draws the same."""
         allowed = self._allowed(category=category, price_range=None, in_stock=True, exclude=exclude)
         rows = np.flatnonzero(allowed)
-        order = np.argsort(self._lot[rows] ^ np.uint32(salt & 0xFFFFFFFF), kind="stable")[:k]
-        return [self._name(int(row)) for row in rows[order]]
+        drawn = self._lot[rows] ^ np.uint32(salt & 0xFFFFFFFF)  # (a,)
+        if k < len(rows):
+            first = np.argpartition(drawn, k)[:k]
+            rows, drawn = rows[first], drawn[first]
+        return [self._name(int(row)) for row in rows[np.argsort(drawn, kind="stable")]]
 
     def _allowed(
         self, *, category: str | None, price_range: tuple[float, float] | None, in_stock: bool, exclude: Collection[str]

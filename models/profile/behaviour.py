@@ -163,8 +163,8 @@ def _listed(seen: Seen) -> float:
     moved = 0.0
     shown = seen.profile.shown
     for line in seen.body.products[:LINES_LEARNT]:
-        count, last = shown.get(line.product_id, (0, 0.0))
-        shown[line.product_id] = (count + 1, max(last, seen.at))
+        count, last = shown.get(line.product_id, (0, 0))
+        shown[line.product_id] = (count + 1, max(last, int(seen.at)))
         item = seen.items.get(line.product_id)
         if item is not None:
             moved += _lean(seen, WEIGHTS["impression"], item, None)
@@ -258,10 +258,10 @@ def _ordered(seen: Seen) -> float:
     profile.rfm.revenue_cents += round(revenue * 100)
     profile.rfm.last_order_at = max(at, profile.rfm.last_order_at)
     _empty_cart(profile, at + 0.001)
-    moved, when = 0.0, seconds(at)
+    moved, when, hour = 0.0, seconds(at), int(at // 3600) * 3600
     for product_id in dict.fromkeys(line.product_id for line in body.products):
-        count, first, last = profile.bought.get(product_id, (0, when, when))
-        profile.bought[product_id] = (count + 1, min(first, when), max(last, when))
+        count, first, last = profile.bought.get(product_id, (0, hour, when))
+        profile.bought[product_id] = (count + 1, min(first, hour), max(last, when))
         _remember(profile, product_id, at, "purchase")
     for line in body.products[:ORDER_LINES_LEARNT]:
         item = seen.items.get(line.product_id)

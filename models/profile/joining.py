@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.profile import state
-from models.profile.state import HASH_BYTES, ROW_BYTES, SEEN_WINDOW_MIN, Profile, advance, age_min, keep_newest
+from models.profile.state import HASH_BYTES, MINUTE_BYTES, SEEN_WINDOW_MIN, Profile, advance, age_min, keep_newest
 
 
 def merge(known: Profile, anonymous: Profile, *, ref: str | None = None) -> bool:
@@ -31,20 +31,21 @@ def _ids(known: Profile, anonymous: Profile, name: str) -> None:
     known.aliases = [alias for alias in aliases if alias != known.user_id][-state.ALIASES_KEPT :]
     for source, offset in anonymous.fences.items():
         known.fences[source] = max(offset, known.fences.get(source, -1))
-    known.seen_ids = _rows(known, anonymous)
+    _seen(known, anonymous)
 
 
-def _rows(known: Profile, anonymous: Profile) -> bytes:
+def _seen(known: Profile, anonymous: Profile) -> None:
     """The message ids of both, each once, oldest first, as many as are kept."""
     minute = int(max(known.seen_at, anonymous.seen_at) // 60)
-    rows: dict[bytes, tuple[int, bytes]] = {}
-    for held in (anonymous.seen_ids, known.seen_ids):
-        for start in range(0, len(held), ROW_BYTES):
-            age = age_min(held, start, minute)
+    ages: dict[bytes, int] = {}
+    for one in (anonymous, known):
+        for row in range(len(one.seen_ids) // HASH_BYTES):
+            age = age_min(one.seen_minutes, row, minute)
             if age <= SEEN_WINDOW_MIN:
-                rows[held[start : start + HASH_BYTES]] = (age, held[start : start + ROW_BYTES])
-    ordered = sorted(rows.values(), key=lambda row: -row[0])
-    return b"".join(row for _, row in ordered[-state.SEEN_KEPT :])
+                ages[one.seen_ids[row * HASH_BYTES : (row + 1) * HASH_BYTES]] = age
+    kept = sorted(ages, key=lambda name: -ages[name])[-state.SEEN_KEPT :]
+    known.seen_ids = b"".join(kept)
+    known.seen_minutes = b"".join(((minute - ages[name]) & 0xFFFF).to_bytes(MINUTE_BYTES, "little") for name in kept)
 
 
 def _sums(known: Profile, anonymous: Profile) -> None:
@@ -87,7 +88,7 @@ def _history(known: Profile, anonymous: Profile) -> None:
         recent[row[0]] = row
     known.recent = sorted(recent.values(), key=lambda row: (row[1], row[0]), reverse=True)[: state.RECENT_KEPT]
     for product_id, (count, last) in anonymous.shown.items():
-        mine = known.shown.get(product_id, (0, 0.0))
+        mine = known.shown.get(product_id, (0, 0))
         known.shown[product_id] = (mine[0] + count, max(mine[1], last))
     newest = sorted(known.shown, key=lambda name: (known.shown[name][1], name), reverse=True)[: state.SHOWN_KEPT]
     known.shown = {name: known.shown[name] for name in newest}
@@ -122,6 +123,8 @@ def _words(known: Profile, anonymous: Profile) -> None:
     for field in ("locale", "timezone"):
         if field in newer or (f"~{field}" in newer and field not in known.stamps):
             setattr(known, field, getattr(anonymous, field))
+        if field in known.stamps:
+            known.stamps.pop(f"~{field}", None)
     if "first_name" in newer:
         known.first_name = anonymous.first_name
     if "opted_out" in newer:

@@ -18,6 +18,7 @@ def identify(profile: Profile, body: Identified, *, at: float, context: Context 
         value = getattr(body, name)
         if value and newer(profile, name, at, value, getattr(profile, name)):
             setattr(profile, name, value)
+            profile.stamps.pop(f"~{name}", None)  # what the browser said does not matter any more
     for channel, agreed in (("email", body.email_consent), ("push", body.push_consent)):
         if agreed is not None:
             _consent(profile, channel, agreed, at=at)

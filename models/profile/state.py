@@ -31,14 +31,13 @@ BOUGHT_KEPT: Final = 40
 REFUSED_KEPT: Final = 16
 CATEGORIES_KEPT: Final = 24
 BRANDS_KEPT: Final = 12
-FEELINGS_KEPT: Final = 12
+FEELINGS_KEPT: Final = 8
 SURFACES_KEPT: Final = 8
 CAMPAIGNS_KEPT: Final = 16
 SENDS_KEPT: Final = 40
 ALIASES_KEPT: Final = 64
 FENCES_KEPT: Final = 64
 HASH_BYTES, MINUTE_BYTES = 5, 2
-ROW_BYTES: Final = HASH_BYTES + MINUTE_BYTES
 CHANNEL_COUNTS: Final = ("sent", "opened", "clicked", "bounced", "dismissed")
 
 
@@ -82,13 +81,14 @@ class Profile(msgspec.Struct, array_like=True, eq=False):
     rfm: Rfm = msgspec.field(default_factory=Rfm)
     channels: dict[str, list[int]] = {}  # channel -> CHANNEL_COUNTS
     recent: list[tuple[str, float, str]] = []  # product, when, action; newest first
-    shown: dict[str, tuple[int, float]] = {}  # product -> (how often, last)
+    shown: dict[str, tuple[int, int]] = {}  # product -> (how often, last)
     cart: dict[str, tuple[int, float]] = {}  # product -> (quantity, when)
     removed: dict[str, float] = {}  # product -> when it last left the cart
     cart_since: float = 0.0  # whatever was put in before is gone: ordered, or absent when the cart was looked at
-    bought: dict[str, tuple[int, int, int]] = {}  # product -> (orders, first, last), whole seconds rounded up
+    bought: dict[str, tuple[int, int, int]] = {}  # product -> (orders, hour of the first, second of the last, rounded up)
     refused: dict[str, float] = {}  # product -> when it was returned or disliked
-    seen_ids: bytes = b""  # rows of a 40-bit hash and a minute, oldest first
+    seen_ids: bytes = b""  # 40-bit hashes, oldest first
+    seen_minutes: bytes = b""  # for each of them the minute, 16 bits
     fences: dict[tuple[str, int], int] = {}
     stamps: dict[str, float] = {}  # what was said -> when: the newest word counts
     locale: str | None = None
@@ -108,20 +108,22 @@ class Profile(msgspec.Struct, array_like=True, eq=False):
     def seen(self, message_id: str, at: float) -> bool:
         """Was this message applied before? Remembers it if not. The window is a day of the shopper's own event time.
 
-        A row carries the minute of the newest event at that moment, so that a late event is remembered as long as any.
+        An id is kept with the minute of the newest event at that moment, so that a late event is remembered as long as any.
         """
         name = blake2b(message_id.encode(), digest_size=HASH_BYTES).digest()
-        held = self.seen_ids
-        found = held.find(name)
+        ids, minutes = self.seen_ids, self.seen_minutes
+        found = ids.find(name)
         while found >= 0:
-            if found % ROW_BYTES == 0:
+            if found % HASH_BYTES == 0:
                 return True
-            found = held.find(name, found + 1)
+            found = ids.find(name, found + 1)
         minute = int(max(at, self.seen_at) // 60)
-        start = max(0, len(held) - (SEEN_KEPT - 1) * ROW_BYTES)
-        while start < len(held) and age_min(held, start, minute) > SEEN_WINDOW_MIN:
-            start += ROW_BYTES
-        self.seen_ids = held[start:] + name + (minute & 0xFFFF).to_bytes(MINUTE_BYTES, "little")
+        n = len(ids) // HASH_BYTES
+        drop = max(0, n - SEEN_KEPT + 1)
+        while drop < n and age_min(minutes, drop, minute) > SEEN_WINDOW_MIN:
+            drop += 1
+        self.seen_ids = ids[drop * HASH_BYTES :] + name
+        self.seen_minutes = minutes[drop * MINUTE_BYTES :] + (minute & 0xFFFF).to_bytes(MINUTE_BYTES, "little")
         return False
 
     def recent_ids(self) -> list[str]:
@@ -171,9 +173,9 @@ def advance(profile: Profile, at: float) -> None:
         profile.seen_at = at
 
 
-def age_min(rows: bytes, start: int, minute: int) -> int:
+def age_min(minutes: bytes, row: int, minute: int) -> int:
     """Minutes between a row and `minute`; minutes wrap around after 45 days."""
-    return (minute - int.from_bytes(rows[start + HASH_BYTES : start + ROW_BYTES], "little")) & 0xFFFF
+    return (minute - int.from_bytes(minutes[row * MINUTE_BYTES : (row + 1) * MINUTE_BYTES], "little")) & 0xFFFF
 
 
 def keep_newest(times: dict[str, float], n: int) -> None:

@@ -38,7 +38,7 @@ CONTEXT: Final = (  # the 16 features of `summary`, all between -1 and 1
     "focus",  # 1: all interest in one category
     "pressure",  # messages of the last seven days
 )
-OLD_NORM: Final = 0.02  # a mean vector shorter than this points nowhere: likes and dislikes cancel out
+LEAST_NORM: Final = 0.02  # a mean vector shorter than this points nowhere: likes and dislikes cancel out
 SESSION_OVER: Final = 0.01  # of session mass: fewer than this and there is no session
 PUBLIC_CATEGORIES, PUBLIC_BRANDS = 5, 5
 SPREAD_FLOOR: Final = 0.25  # of log price: one price is not yet a band
@@ -65,8 +65,11 @@ def long_mass(profile: Profile, now: float) -> float:
 
 
 def _unit(total: npt.NDArray[np.float64], mass: float) -> Vector | None:
-    norm = math.sqrt(float(total @ total))
-    return (total / norm).astype(np.float32) if mass > 0.0 and norm > OLD_NORM * mass else None
+    if mass <= 0.0:
+        return None
+    mean = total / mass  # (d,) of ordinary size, whatever the landmark weights are
+    norm = math.sqrt(float(mean @ mean))
+    return (mean / norm).astype(np.float32) if norm > LEAST_NORM else None
 
 
 def shares(weights: Mapping[str, float], n: int) -> list[tuple[str, float]]:
@@ -183,7 +186,7 @@ def describe(profile: Profile) -> dict[str, Any]:
         elif isinstance(value, bytes):
             told[name] = value.hex()
         else:
-            told[name] = msgspec.to_builtins(value)
+            told[name] = msgspec.json.decode(msgspec.json.encode(value))  # tuples as lists
     return told
 
 
