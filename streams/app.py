@@ -75,6 +75,7 @@ class Worker:
             encoding=self.encoding,
             metrics=self.metrics,
         )
+        self.pipeline.waiting, self.pipeline.progressed = self.health.back_off, self.health.progress
         self.stop = asyncio.Event()
         self.fatal: BaseException | None = None
 
@@ -165,6 +166,7 @@ class Worker:
         )
         for name in self.topics:
             app.agent(app.topic(name, schema=BatchSchema()), name=name)(self.process)
+        app.on_partitions_revoked.connect(self._rebalancing)
         app.on_rebalance_complete.connect(self._rebalanced)
         return app
 
@@ -189,11 +191,15 @@ class Worker:
 
     def _die(self, error: Exception) -> None:
         """Fatal: not ready any more, and the process ends with the batch unacked."""
-        log.critical("fatal: %s", error, exc_info=not isinstance(error, PipelineError))
-        self.health.fail(str(error))
+        said = str(error) if isinstance(error, PipelineError) else type(error).__name__  # other words may hold personal data
+        log.critical("fatal: %s", said, exc_info=not isinstance(error, PipelineError))
+        self.health.fail(said)
         self.fatal = error if isinstance(error, PipelineError) else FatalError(f"{type(error).__name__}: see the log")
         self.stop.set()
         asyncio.get_running_loop().call_later(10.0, _leave)
+
+    async def _rebalancing(self, *_: Any, **__: Any) -> None:
+        self.health.rebalance_started()
 
     async def _rebalanced(self, *_: Any, **__: Any) -> None:
         self.metrics.rebalances.inc()

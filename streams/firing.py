@@ -54,10 +54,13 @@ class Firing:
         while not stop.is_set():
             try:
                 fired = await self.turn()
+                if attempt:
                 attempt = 0
+                self.pipeline.progressed()
             except TransientError as error:
                 attempt += 1
                 log.warning("timers wait: %s", error)
+                self.pipeline.waiting(str(error))
                 await back_off(attempt)
                 continue
             if fired < LIMIT:

@@ -24,6 +24,7 @@ from streams.commit import POLICY, back_off, commit
 from streams.decision import Decision, DecisionError, decode_decision, decode_outcome
 from streams.effects import Effects
 from streams.encoding import Encoding
+from streams.ops.letters import attempt_of
 from streams.ops.metrics import Metrics
 from streams.people import People, load
 from streams.publish import Raw, Sender
@@ -64,7 +65,9 @@ class Pipeline:
         self.campaigns = campaigns.load(settings.campaigns)
         self.stats: dict[tuple[str, int], tuple[int, Stats]] = {}
         self.secret = settings.secret_key
-        self.blocked_since: float | None = None  # a transient fault is being waited out: not ready
+        self.waiting: Callable[[str], None] = lambda _reason: None  # told while a transient fault is waited out
+        self.progressed: Callable[[], None] = lambda: None
+        self._waits = False
 
     async def handle(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Process one fetched batch until its effects are durable. Raises FatalError only."""
@@ -128,7 +131,7 @@ class Pipeline:
             except (TransientError, FatalError) as error:
                 attempt = await self._wait_out(error, attempt)
                 continue
-            self.blocked_since = None
+            self._waits = False
             dead = ()
             if not tallied:
                 self._tell(topic, effects)
@@ -164,9 +167,10 @@ class Pipeline:
     async def _wait_out(self, error: PipelineError, attempt: int) -> int:
         if isinstance(error, FatalError):
             raise error
-        if self.blocked_since is None:
-            self.blocked_since = self.clock()
+        if not self._waits:
+            self._waits = True
             log.warning("waiting: %s", error)
+        self.waiting(str(error))
         self.metrics.retries.labels("commit", type(error).__name__).inc()
         await back_off(attempt + 1)
         return attempt + 1
@@ -196,7 +200,7 @@ class Pipeline:
             reason=reason,
             detail=detail,
             failed_at=now,
-            attempts=int(dict(record.headers).get("dlq.attempts", b"0") or 0) + 1,
+            attempts=attempt_of(record.headers),
             app_version=VERSION,
         )
         return full_name("dead-letters", self.settings.prefix), record.key, record.value, head

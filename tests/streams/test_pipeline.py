@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from models.profile import decode, interest
 
+from models.profile import decode, interest
 from schemas.topics import full_name
 from streams.store import ERASED
 from tests.streams.shop import NOW, Shop, identify, product, track
