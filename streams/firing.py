@@ -55,8 +55,8 @@ class Firing:
             try:
                 fired = await self.turn()
                 if attempt:
-                attempt = 0
-                self.pipeline.progressed()
+                    attempt = 0
+                    self.pipeline.progressed()
             except TransientError as error:
                 attempt += 1
                 log.warning("timers wait: %s", error)

@@ -17,7 +17,7 @@ from faust.types import TP, ConsumerMessage
 from streams.record import Batch
 from streams.transport.app import App
 from streams.transport.fetch import BatchThread, Fetched
-from streams.transport.ledger import Ledger
+from streams.transport.ledger import Entry, Ledger
 from streams.transport.turns import Turns, lanes_of
 
 __all__ = ["BatchConsumer", "BatchMessage", "Transport"]
@@ -33,8 +33,9 @@ class BatchMessage(ConsumerMessage):
     The Python ones also ack what they skip in a rebalance: nobody worked on that (it is not `tracked`), so it stays unacked.
     """
 
-    __slots__ = ("_done", "on_done")
+    __slots__ = ("_done", "entry", "on_done")
 
+    entry: Entry  # in the ledger
     on_done: Callable[["BatchMessage"], None]
 
     @property
@@ -107,7 +108,7 @@ class BatchConsumer(driver.Consumer):
         if taken is None:
             return None
         message = self._message(*taken)
-        self.ledger.open(message)
+        message.entry = self.ledger.open(message.tp, next=taken[0].next, size=taken[1])
         self._read_offset[message.tp] = None  # order is the ledger's business
         self.app.monitor.track_tp_end_offset(message.tp, self.highwater(message.tp))
         return message
@@ -137,8 +138,8 @@ class BatchConsumer(driver.Consumer):
 
     def _busy(self, lanes: Mapping[str, int]) -> set[int]:
         open_in: dict[int, int] = {}
-        for message in self.ledger.unacked():
-            lane = lanes.get(message.topic, -1)
+        for entry in self.ledger.unacked():
+            lane = lanes.get(entry.tp.topic, -1)
             open_in[lane] = open_in.get(lane, 0) + 1
         return {lane for lane, count in open_in.items() if count >= self.batching.open}
 
@@ -183,7 +184,7 @@ class BatchConsumer(driver.Consumer):
     def _on_done(self, message: BatchMessage) -> None:
         """An agent is done with `message`: its lane is free. Without effect on commits where the partition was revoked."""
         self._unacked_messages.discard(message)
-        self.ledger.acked(message.tp)
+        self.ledger.acked(message.entry)
         self._woken.set()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:

@@ -1,35 +1,50 @@
 """Which batches are with an agent, and up to where each partition may be committed.
 
 Faust's own bookkeeping commits past an unacked message at the head (issue 606). Here batches stay in the order in which they were
-handed out, and only the acked ones at the front count.
+handed out, and only the acked ones at the front count. Entries do not hold the messages: one that a cancelled agent has dropped is
+gone, and a stop need not wait for it.
 """
 
 from collections import deque
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
-from faust.types import TP, ConsumerMessage
+from faust.types import TP
 
-__all__ = ["Ledger"]
+__all__ = ["Entry", "Ledger"]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One batch that was handed out."""
+
+    tp: TP
+    next: int  # the offset after its last record
+    size: int
+    done: bool = False
 
 
 class Ledger:
-    """Open batches by partition. A batch that is not in here any more (its partition was revoked) can be acked without effect."""
+    """Open batches by partition. One that is not in here any more (its partition was revoked) can be acked without effect."""
 
     def __init__(self) -> None:
-        self._open: dict[TP, deque[ConsumerMessage]] = {}
+        self._open: dict[TP, deque[Entry]] = {}
         self._next: dict[TP, int] = {}  # the offset after the acked prefix
 
-    def open(self, message: ConsumerMessage) -> None:
-        """Enter a batch that goes to its agent now. Its `offset` is that of its last record."""
-        self._open.setdefault(message.tp, deque()).append(message)
+    def open(self, tp: TP, *, next: int, size: int) -> Entry:
+        """Enter a batch that goes to its agent now."""
+        entry = Entry(tp, next, size)
+        self._open.setdefault(tp, deque()).append(entry)
+        return entry
 
-    def acked(self, tp: TP) -> None:
-        """Some batch of `tp` was acked: move the committable offset to the end of the acked prefix."""
-        batches = self._open.get(tp)
-        while batches and batches[0].acked:
-            self._next[tp] = batches.popleft().offset + 1
+    def acked(self, entry: Entry) -> None:
+        """Mark `entry` as done and move the committable offset to the end of the acked prefix."""
+        entry.done = True
+        batches = self._open.get(entry.tp)
+        while batches and batches[0].done:
+            self._next[entry.tp] = batches.popleft().next
         if not batches:
-            self._open.pop(tp, None)
+            self._open.pop(entry.tp, None)
 
     def committable(self, tp: TP) -> int | None:
         return self._next.get(tp)
@@ -38,13 +53,13 @@ class Ledger:
         """Those with a committable offset."""
         return list(self._next)
 
-    def unacked(self) -> Iterator[ConsumerMessage]:
-        return (message for batches in self._open.values() for message in batches if not message.acked)
+    def unacked(self) -> Iterator[Entry]:
+        return (entry for batches in self._open.values() for entry in batches if not entry.done)
 
     @property
     def bytes(self) -> int:
         """Size of all batches that agents hold."""
-        return sum(message.serialized_value_size for message in self.unacked())
+        return sum(entry.size for entry in self.unacked())
 
     def forget(self, tps: Collection[TP]) -> None:
         for tp in tps:
