@@ -159,12 +159,11 @@ def test_every_record_comes_out_once_and_in_order(steps: list[tuple[str, int, in
     assert queue.bytes == 0
 
 
-def message(offset: int, *, partition: int = 0, ledger: Ledger | None = None) -> BatchMessage:
+def message(offset: int, *, partition: int = 0, ledger: Ledger) -> BatchMessage:
     made = BatchMessage(CLICK, partition, offset, 0.0, 0, None, None, None, None, 0, 500)
-    made.on_done = (lambda done: ledger.acked(done.tp)) if ledger else (lambda done: None)
+    made.entry = ledger.open(made.tp, next=offset + 1, size=500)
+    made.on_done = lambda done: ledger.acked(done.entry)
     made.tracked = True
-    if ledger:
-        ledger.open(made)
     return made
 
 
