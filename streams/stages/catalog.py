@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from models.catalog import Item, encode_item
 
+from models.catalog import Item, encode_item
 from schemas.events import Fact, ProductDeleted, ProductUpserted
 from streams.effects import Effects
 
