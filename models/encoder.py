@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.weights import ModelError, Place, package_folder, place
+from models.weights import ModelError, Place, package_folder, place, why
 
 __all__ = ["MINILM", "Encoder"]
 
@@ -80,9 +80,8 @@ class Encoder:
             self._tokenizer = AutoTokenizer.from_pretrained(where.source, local_files_only=where.local)
             self._model = AutoModel.from_pretrained(where.source, local_files_only=where.local, dtype=torch.float32).eval()
         except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise ModelError(
-                f"encoder {self.name!r} cannot be loaded: {reason}: set HEADRACE_ENCODER to minilm, hash or a folder"
+                f"encoder {self.name!r} cannot be loaded: {why(error)}: set HEADRACE_ENCODER to minilm, hash or a folder"
             ) from error
 
     def _run(self, texts: list[str]) -> list[npt.NDArray[np.float32]]:

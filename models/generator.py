@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from models.weights import ModelError, Place, package_folder, place
+from models.weights import ModelError, Place, package_folder, place, why
 
 __all__ = ["SMOLLM2", "Generator", "Sample", "TextGenerator", "Usage", "default_cache", "generator_for"]
 
@@ -119,7 +119,7 @@ class Generator:
                     self._sample(prompt, samples, max_tokens, temperature, seed_of(seed, prompt), stops) for prompt in prompts
                 ]
             except RuntimeError as error:  # torch: out of memory, a prompt beyond the model's length, broken weights
-                raise ModelError(f"generator {self.name!r} failed while sampling: {str(error).splitlines()[0][:200]}") from error
+                raise ModelError(f"generator {self.name!r} failed while sampling: {why(error)}") from error
             self.usage.calls += 1
             self.usage.tokens += sum(sample.tokens for some in done for sample in some)
             self.usage.seconds += time.perf_counter() - started
@@ -178,9 +178,8 @@ class Generator:
             self._tokenizer = AutoTokenizer.from_pretrained(where.source, local_files_only=where.local)
             model: Any = AutoModelForCausalLM.from_pretrained(where.source, local_files_only=where.local, dtype=torch.float32)
         except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise ModelError(
-                f"generator {self.name!r} cannot be loaded: {reason}: set HEADRACE_GENERATOR to smollm2, none or a folder"
+                f"generator {self.name!r} cannot be loaded: {why(error)}: set HEADRACE_GENERATOR to smollm2, none or a folder"
             ) from error
         self._model = model.eval()
 

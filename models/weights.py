@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schemas.errors import FatalError
 
-__all__ = ["ModelError", "Place", "package_folder", "place"]
+__all__ = ["ModelError", "Place", "package_folder", "place", "why"]
 
 
 class ModelError(FatalError):
@@ -39,3 +39,9 @@ def place(name: str) -> Place:
     if name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1 or not name.strip():
         raise ModelError(f"no model at {name!r}: give an existing folder, or a Hugging Face name such as org/model")
     return Place(source=name, local=False)
+
+
+def why(error: Exception) -> str:
+    """The first sentence of a library's error: they explain at length, a log line does not."""
+    told = str(error).strip().splitlines() or [type(error).__name__]
+    return told[0].split(". ")[0].rstrip(".: ")[:200]

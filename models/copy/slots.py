@@ -83,6 +83,7 @@ def fill(text: str, values: Mapping[str, str], *, escape: Callable[[str], str] =
     return "".join([*done, escape(text[at:])])
 
 
+@lru_cache(maxsize=20_000)
 def clean(text: str, limit: int = MAX_NAME_CHARS) -> str:
     """`text` from outside as one line of at most `limit` characters: no control, bidi or unassigned characters."""
     shown = SPACE.sub(" ", unicodedata.normalize("NFC", text.encode("utf-8", "ignore").decode()))
@@ -130,6 +131,7 @@ def babel_locale(locale: str | None) -> Locale:
         return Locale.parse("zh_CN" if language(locale) == "zh" else "en_US")
 
 
+@lru_cache(maxsize=20_000)  # prices repeat, and Babel is most of what a message costs
 def money(amount: float | Decimal, currency: str, locale: str | None) -> str:
     """A price as the shopper's locale writes it, for example $9.50 or 9,50 €."""
     where, exact = babel_locale(locale), amount if isinstance(amount, Decimal) else Decimal(str(amount))

@@ -265,7 +265,7 @@ def line_faults(
         faults.append(Rejection("repetition" if times else "off_topic", part, noun))
     if logprob is not None and logprob < MIN_LOGPROB:
         faults.append(Rejection("unlikely", part, f"{logprob:.2f}"))
-    if any(alike(text, line.text) >= 0.9 for line in lines):
+    if any(alike(text, line.text) >= 0.8 for line in lines):
         faults.append(Rejection("said_before", part, text[:60]))
     return faults
 

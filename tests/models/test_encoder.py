@@ -72,6 +72,9 @@ def test_a_folder_without_a_model_is_one_line_too(tmp_path):
 
 
 def test_importing_encoder_and_generator_loads_no_torch():
-    code = "import sys, models.encoder, models.generator, models.endpoint, models.copy.write; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = (
+        "import sys, models.encoder, models.generator, models.endpoint, models.copy.write; "
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
