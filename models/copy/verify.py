@@ -12,12 +12,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
-import yaml
-
+from models.copy.lexicon import WORD, forbidden, forms, vocabulary, words_of
 from models.copy.pool import PARTS
 from models.copy.slots import SLOT, SLOTS
 
@@ -66,7 +63,6 @@ LENGTHS: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
 SLOT_CHARS: Final[Mapping[str, int]] = {"name": 24}
 OTHER_SLOT_CHARS: Final = 8
 NEAR: Final = 0.7  # share of letter triples two texts may have in common
-HERE: Final = Path(__file__).parent
 FUNCTION_WORDS: Final = frozenset(
     [
         "a",
@@ -130,7 +126,6 @@ FUNCTION_WORDS: Final = frozenset(
         "one",
     ]
 )
-WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 URL = re.compile(r"https?:|www\.|://|\b[\w-]+\.(?:com|net|org|io|cn|shop|store|co|example|html?|php)\b", re.IGNORECASE)
 MARKUP = re.compile(r"[<>\[\]*_`#|\\~^=]|&#?\w+;|^\s*[-•]\s|[{}]")
 HIDDEN: Final = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me")
@@ -284,24 +279,6 @@ def vocabulary_faults(plain: str, rules: Rules) -> Faults:
             yield "unknown_word", word
 
 
-def words_of(plain: str) -> list[str]:
-    return WORD.findall(plain.casefold())
-
-
-def forms(word: str) -> frozenset[str]:
-    """A word and what it may be an ending of: looks, looked, looking -> look."""
-    found = {word}
-    for ending in ("'s", "s", "es", "ed", "d", "ing", "ly", "'re", "'ll", "'ve", "'d"):
-        if word.endswith(ending) and len(word) - len(ending) >= 2:
-            stem = word[: -len(ending)]
-            found |= {stem, stem + "e"}
-            if len(stem) > 2 and stem[-1] == stem[-2]:
-                found.add(stem[:-1])
-            if stem.endswith("i"):
-                found.add(stem[:-1] + "y")
-    return frozenset(found)
-
-
 def alike(one: str, other: str) -> float:
     """Share of letter triples in common, 0-1 (Jaccard)."""
     a, b = triples_of(one), triples_of(other)
@@ -311,24 +288,3 @@ def alike(one: str, other: str) -> float:
 def triples_of(text: str) -> set[str]:
     letters = "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum() or c == " ")
     return {letters[i : i + 3] for i in range(len(letters) - 2)} or ({letters} if letters else set())
-
-
-@lru_cache(maxsize=2)
-def forbidden(language: str) -> dict[str, re.Pattern[str]]:
-    """reason -> pattern, of one language, from words.yaml."""
-    lists: dict[str, list[str]] = yaml.safe_load((HERE / "words.yaml").read_text(encoding="utf-8"))[language]
-    if language == "zh":
-        return {reason: re.compile("|".join(entries)) for reason, entries in lists.items()}
-    return {reason: re.compile("|".join(english(entry) for entry in entries)) for reason, entries in lists.items()}
-
-
-def english(entry: str) -> str:
-    """A whole word or phrase as a pattern; `*` is the rest of a word."""
-    return r"(?<!\w)" + re.escape(entry).replace(re.escape("*"), r"[\w-]*") + r"(?!\w)"
-
-
-@lru_cache(maxsize=1)
-def vocabulary() -> frozenset[str]:
-    """The words that a model's English may use: every one read by a person, none of them says what a product is or does."""
-    groups: dict[str, str] = yaml.safe_load((HERE / "vocabulary.en.yaml").read_text(encoding="utf-8"))
-    return frozenset(word for group in groups.values() for word in group.split())

@@ -7,21 +7,20 @@ holds every fact in slots. Each piece passes the verifier before it is ranked, a
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final, NamedTuple
 
 from models.copy import prompts
+from models.copy.breaker import Breaker
+from models.copy.lexicon import forms, vocabulary, words_of
+from models.copy.lines import Encodes, Line, rank, shortened, tidy
 from models.copy.pool import Key, Variant
 from models.copy.slots import slots_in
 from models.copy.templates import TEMPLATE_VERSION, assemble, frame, template
-from models.copy.verify import Rejection, Rules, alike, forms, verify, verify_part, vocabulary, words_of
+from models.copy.verify import Rejection, Rules, alike, verify, verify_part
 from models.generator import Sample, TextGenerator
 from schemas.errors import PipelineError
 
@@ -32,12 +31,6 @@ MAX_TOKENS: Final = 24
 ROUNDS: Final = ((2, 0.75), (2, 0.55))  # openers and temperature of the first round and of the repair round
 PIECES: Final = {"hook": "hook", "subject": "title"}  # piece -> the part whose rules hold for it: the stricter one
 LINE_CHANNEL: Final = "push"  # a line must fit the narrower channel, so that both can use it
-
-
-class Encodes(Protocol):
-    """What ranking needs of an encoder."""
-
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +48,6 @@ class Topic(NamedTuple):
     noun: str
     tone: str
     language: str
-
-
-class Line(NamedTuple):
-    """A piece that passed, with the id of the prompt that it answers."""
-
-    text: str
-    logprob: float | None
-    prompt_id: str
-    fit: float = 0.0
-    novelty: float = 1.0
-
-    @property
-    def total(self) -> float:
-        return self.fit + 0.3 * max(self.logprob if self.logprob is not None else -1.0, -3.0) + 0.5 * self.novelty
 
 
 @dataclass(kw_only=True)
@@ -92,25 +71,6 @@ class Written:
 
     variants: dict[Key, list[Variant]]
     report: Report
-
-
-class Breaker:
-    """Stops asking a model that keeps failing, and tries again after a while. Time comes in."""
-
-    def __init__(self, *, failures: int = 3, cooldown_s: float = 300.0) -> None:
-        self.failures, self.cooldown_s = failures, cooldown_s
-        self.in_row, self.open_until = 0, float("-inf")
-
-    def allows(self, now: float) -> bool:
-        return now >= self.open_until
-
-    def failed(self, now: float) -> None:
-        self.in_row += 1
-        if self.in_row >= self.failures:
-            self.open_until = now + self.cooldown_s
-
-    def succeeded(self) -> None:
-        self.in_row, self.open_until = 0, float("-inf")
 
 
 def write_variants(
@@ -268,42 +228,6 @@ def line_faults(
     if any(alike(text, line.text) >= 0.8 for line in lines):
         faults.append(Rejection("said_before", part, text[:60]))
     return faults
-
-
-def tidy(text: str, part: str, language: str) -> str:
-    """One sentence with its end mark; a subject line without a full stop."""
-    line = re.sub(r"\s+", " ", text.replace("’", "'").replace("“", '"').replace("”", '"')).strip().strip('"').strip()
-    if ended := re.match(r".+?[.!?。！？](?=\s|$|[\u3400-\u9fff])", line):
-        line = ended[0]
-    if part == "subject":
-        return line.rstrip(".。,，;；: ")
-    return line if not line or line[-1] in ".!?。！？" else line.rstrip(",，;；: ") + ("。" if language == "zh" else ".")
-
-
-def shortened(text: str) -> str:
-    """Without its last clause, which is where a small model loses its way."""
-    return re.split(
-        r"[,，;；](?=[^,，;；]*$)| (?:and|but|when|while|because|so)\b(?=(?:(?! (?:and|but|when|while|because|so)\b).)*$)", text
-    )[0]
-
-
-def rank(encoder: Encodes, lines: Sequence[Line], *, about: str, old: Sequence[str], keep: int) -> list[Line]:
-    """The best lines: near the thing, likely, and unlike each other and what the pool has. Greedy, best first."""
-    if not lines:
-        return []
-    vectors = encoder.encode([about, *[line.text for line in lines], *old])  # (1 + n + m, d)
-    near = vectors[1 : 1 + len(lines)] @ vectors[0]  # (n,)
-    rows, seen = list(range(len(lines))), [vectors[1 + len(lines) + j] for j in range(len(old))]
-    best: list[Line] = []
-    while rows and len(best) < keep:
-        scored = [
-            lines[i]._replace(fit=float(near[i]), novelty=1.0 - max((float(vectors[1 + i] @ v) for v in seen), default=0.0))
-            for i in rows
-        ]
-        top = max(range(len(rows)), key=lambda j: scored[j].total)
-        best.append(scored[top])
-        seen.append(vectors[1 + rows.pop(top)])
-    return best
 
 
 def dress(
