@@ -19,6 +19,7 @@ Vector = npt.NDArray[np.float32]
 FORMAT: Final = 1
 _HEAD: Final = struct.Struct("<2sB")  # magic, format
 FIRST_ROWS: Final = 1024
+ALIKE: Final = 1e-6  # cosines that differ by less are equal
 RELEASED: Final = ("released_at", "available_from", "created_at")  # attributes
 
 
@@ -220,7 +221,9 @@ class Catalogue:
             rows = np.arange(n)
             scores = np.where(allowed, self._vectors[:n] @ unit, -2.0)
         k = min(k, count)
-        best = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))
+        kth = float(np.partition(scores, -k)[-k])
+        best = np.flatnonzero(scores >= kth - ALIKE)
+        scores[best] = np.round(scores[best], 6)  # the last bits depend on where a row lies
         best = best[np.lexsort((self._lot[rows[best]], -scores[best]))][:k]
         return [(self._name(int(rows[i])), float(scores[i])) for i in best]
 
@@ -236,7 +239,7 @@ class Catalogue:
         """`k` allowed products in stock by lot: the salt decides, and every replica draws the same."""
         allowed = self._allowed(category=category, price_range=None, in_stock=True, exclude=exclude)
         rows = np.flatnonzero(allowed)
-        drawn = self._lot[rows] ^ np.uint32(salt & 0xFFFFFFFF)  # (a,)
+        drawn = (self._lot[rows] ^ np.uint32(salt & 0xFFFFFFFF)) * np.uint32(2_654_435_761)  # (a,) mixed; wraps around
         if k < len(rows):
             first = np.argpartition(drawn, k)[:k]
             rows, drawn = rows[first], drawn[first]

@@ -48,7 +48,7 @@ FEATURES_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "buy_again": ("buy_again",),
         "co_visit": ("co_visit",),
         "session": ("session", "session_cosine"),
-        "interest": ("interest", "interest_cosine", "category_share"),
+        "interest": ("interest", "interest_cosine"),
         "trending": ("trending", "popularity"),
         "new": ("new",),
     }
