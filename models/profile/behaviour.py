@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.profile import state
+from models.profile.basket import empty_cart, put_in_cart, remember, take_out
 from models.profile.said import hear_context, refuse_channel
 from models.profile.state import Profile, advance, grown, keep_heaviest, keep_newest, seconds
 from schemas import events
@@ -137,24 +138,6 @@ def _affinities(profile: Profile, item: Item, heavy: float) -> None:
             discount[0] += heavy
 
 
-def _remember(profile: Profile, product_id: str, at: float, action: str) -> None:
-    """Keep the newest products by the time they were last turned to."""
-    recent = profile.recent
-    if len(recent) == state.RECENT_KEPT and (at, product_id) < (recent[-1][1], recent[-1][0]):
-        return
-    for i, (held, held_at, held_action) in enumerate(recent):
-        if held == product_id:
-            if (held_at, held_action) >= (at, action):
-                return
-            del recent[i]
-            break
-    place = 0
-    while place < len(recent) and (recent[place][1], recent[place][0]) > (at, product_id):
-        place += 1
-    recent.insert(place, (product_id, at, action))
-    del recent[state.RECENT_KEPT :]
-
-
 def _active(seen: Seen, gain: float = 1.0) -> None:
     seen.profile.hours[int(seen.at // 3600) % 24] += gain * seen.long
 
@@ -175,7 +158,7 @@ def _listed(seen: Seen) -> float:
 
 def _viewed(seen: Seen, action: str = "view") -> float:
     _active(seen)
-    _remember(seen.profile, seen.body.product_id, seen.at, action)
+    remember(seen.profile, seen.body.product_id, seen.at, action)
     dwell = min(1.0, (seen.body.dwell_ms or 0.0) / DWELL_FULL_MS)
     return _lean(seen, WEIGHTS[action] * (1.0 + DWELL_GAIN * dwell), seen.item, seen.vector)
 
@@ -191,58 +174,35 @@ def _searched(seen: Seen) -> float:
 
 def _wished(seen: Seen) -> float:
     _active(seen)
-    _remember(seen.profile, seen.body.product_id, seen.at, "wishlist")
+    remember(seen.profile, seen.body.product_id, seen.at, "wishlist")
     return _lean(seen, WEIGHTS["wishlist"], seen.item, seen.vector)
-
-
-def _put_in_cart(profile: Profile, product_id: str, quantity: int, at: float) -> None:
-    """The newest addition says how many; it must be newer than the last removal, order or look at the cart."""
-    if quantity < 1 or at < profile.cart_since or at <= profile.removed.get(product_id, 0.0):
-        return
-    held = profile.cart.get(product_id)
-    if held is None or (at, quantity) > (held[1], held[0]):
-        profile.cart[product_id] = (quantity, at)
-        while len(profile.cart) > state.CART_KEPT:
-            del profile.cart[min(profile.cart, key=lambda name: (profile.cart[name][1], name))]
-
-
-def _empty_cart(profile: Profile, before: float) -> None:
-    if before > profile.cart_since:
-        profile.cart_since = before
-        profile.cart = {name: held for name, held in profile.cart.items() if held[1] >= before}
-        profile.removed = {name: at for name, at in profile.removed.items() if at >= before}
 
 
 def _added(seen: Seen) -> float:
     _active(seen)
-    _remember(seen.profile, seen.body.product_id, seen.at, "cart")
-    _put_in_cart(seen.profile, seen.body.product_id, seen.body.quantity, seen.at)
+    remember(seen.profile, seen.body.product_id, seen.at, "cart")
+    put_in_cart(seen.profile, seen.body.product_id, seen.body.quantity, seen.at)
     return _lean(seen, WEIGHTS["cart"], seen.item, seen.vector)
 
 
 def _removed(seen: Seen) -> float:
-    profile, product_id, at = seen.profile, seen.body.product_id, seen.at
-    if at >= profile.cart_since:
-        profile.removed[product_id] = max(at, profile.removed.get(product_id, 0.0))
-        keep_newest(profile.removed, state.CART_KEPT)
-    if product_id in profile.cart and profile.cart[product_id][1] <= at:
-        del profile.cart[product_id]
+    take_out(seen.profile, seen.body.product_id, seen.at)
     return _lean(seen, WEIGHTS["removed"], seen.item, seen.vector)
 
 
 def _cart_viewed(seen: Seen) -> float:
     _active(seen)
     if seen.body.products:
-        _empty_cart(seen.profile, seen.at)
+        empty_cart(seen.profile, seen.at)
         for line in seen.body.products:
-            _put_in_cart(seen.profile, line.product_id, line.quantity, seen.at)
+            put_in_cart(seen.profile, line.product_id, line.quantity, seen.at)
     return 0.0
 
 
 def _checked_out(seen: Seen) -> float:
     _active(seen)
     for line in seen.body.products:
-        _put_in_cart(seen.profile, line.product_id, line.quantity, seen.at)
+        put_in_cart(seen.profile, line.product_id, line.quantity, seen.at)
     return 0.0
 
 
@@ -257,12 +217,12 @@ def _ordered(seen: Seen) -> float:
     profile.rfm.orders += 1
     profile.rfm.revenue_cents += round(revenue * 100)
     profile.rfm.last_order_at = max(at, profile.rfm.last_order_at)
-    _empty_cart(profile, at + 0.001)
+    empty_cart(profile, at + 0.001)
     moved, when, hour = 0.0, seconds(at), int(at // 3600) * 3600
     for product_id in dict.fromkeys(line.product_id for line in body.products):
         count, first, last = profile.bought.get(product_id, (0, hour, when))
         profile.bought[product_id] = (count + 1, min(first, hour), max(last, when))
-        _remember(profile, product_id, at, "purchase")
+        remember(profile, product_id, at, "purchase")
     for line in body.products[:ORDER_LINES_LEARNT]:
         item = seen.items.get(line.product_id)
         if item is not None:
@@ -312,7 +272,7 @@ def _shared(seen: Seen) -> float:
     feeling = seen.sentiment if seen.sentiment is not None else 0.0
     if seen.sentiment is not None:
         _feel(seen, seen.item, feeling)
-    _remember(seen.profile, seen.body.product_id, seen.at, "share")
+    remember(seen.profile, seen.body.product_id, seen.at, "share")
     about = seen.item.vector if seen.item is not None else seen.vector
     return _lean(seen, WEIGHTS["share"] * (feeling if feeling < DISLIKED else 1.0), seen.item, about)
 
