@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,9 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     for problem in problems[:40]:
         print(f"DIFFERENCE: {problem}")
+    kinds = Counter(": ".join(problem.split(": ")[::2][:2])[:60] if " u" in problem else problem[:60] for problem in problems)
+    for kind, n in kinds.most_common(20):
+        print(f"{n:6} {kind}")
     print(f"{'FAILED' if problems else 'PASSED'}: {len(problems)} differences")
     return 1 if problems else 0
 

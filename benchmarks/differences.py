@@ -14,7 +14,11 @@ from streams.store import Store
 VECTOR = 1e-4  # largest difference of an entry of a unit vector
 SUM = 1e-6  # relative difference of a sum of floats
 VECTORS = ("long_sum", "session_sum")
-IGNORED = ("fences",)  # offsets seen, compared by what they guard
+IGNORED = (
+    "fences",
+    "seen_ids",
+    "seen_minutes",
+)  # what was heard of late and where: bookkeeping of arrival, compared by what it guards
 
 
 def of_profiles(a: Profile, b: Profile) -> list[str]:

@@ -122,7 +122,9 @@ def _digest(case: Case) -> Pending | None:
     period_s = campaign.period_s / case.pace
     phase_s = bucket(case.shopper.user_id, salt=f"digest:{campaign.name}") * period_s  # spreads the shop's digests
     due = (math.floor((fact.at - phase_s) / period_s) + 1) * period_s + phase_s + campaign.wait_s / case.pace
-    return held if held is not None and held.due <= due else _waiting(case, due, [])
+    if held is not None and (held.due, held.trigger.at, held.trigger.message_id) <= (due, iso(fact.at), fact.message_id):
+        return held  # the earliest event of the period speaks for it, whichever was heard first
+    return _waiting(case, due, [])
 
 
 RULES: Mapping[str, Callable[[Case], Pending | None]] = MappingProxyType({"cart": _cart, "browse": _browse, "digest": _digest})

@@ -53,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Every expected failure is one line on stderr and exit status 1 or 2."""
     args = parser().parse_args(argv)
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # before numpy is loaded: on small products, threads cost more than they give
     from schemas.errors import PipelineError
     from streams.settings import Settings
 

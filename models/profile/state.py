@@ -100,6 +100,7 @@ class Profile(msgspec.Struct, array_like=True, eq=False):
     campaigns: dict[str, float] = {}  # campaign -> last sent
     pending: dict[str, Pending] = {}
     rec_at: dict[str, float] = {}  # surface -> last recommendation
+    trail: list[str] = []  # last products turned to, newest first, in the order of the click topic: what is counted together
 
     @property
     def dim(self) -> int:

@@ -53,7 +53,7 @@ HEAT: Mapping[type, tuple[Action, float]] = {  # what an event adds to an item's
 }
 HEAT_HALF_LIFE_S = 7 * 86400.0
 HEAT_LANDMARK = 1_767_225_600.0  # 2026-01-01: weights grow from here, so sums of different times stay comparable
-PAIR_WITH_LAST = 4  # recent items that a viewed item is counted together with
+PAIR_WITH_LAST = 4  # items of the trail that a viewed item is counted together with
 PAIR_LINES = 12  # lines of one order that are counted together
 
 
@@ -123,7 +123,9 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
         lines = products_of(fact)
         items = {line.product_id: item for line in lines if (item := state.catalogue.get(line.product_id)) is not None}
         if fact.source.offset > state.people.fences.get(source, -1):
-            _count(counts.setdefault(source, Counts({}, {}, {}, {})), fact, lines, items, profile.recent_ids())
+            _count(counts.setdefault(source, Counts({}, {}, {}, {})), fact, lines, items, profile.trail)
+        if fact.source.topic == "click" and len(lines) == 1 and type(fact.body) in HEAT:
+            profile.trail = list(dict.fromkeys([lines[0].product_id, *profile.trail]))[:PAIR_WITH_LAST]
         text = text_of(fact)
         feeling = sentiment(text) if text is not None and not isinstance(fact.body, ProductsSearched) else None
         apply(
@@ -198,7 +200,7 @@ def profile_updated(person: Person, triggers: list[Trigger], *, now: float) -> P
     return ProfileUpdated(user_id=person.user_id, version=person.version + 1, at=iso(now), triggers=triggers, **view)
 
 
-def _count(counts: Counts, fact: Fact, lines: list[Line], items: dict[str, Item], recent: Sequence[str]) -> None:
+def _count(counts: Counts, fact: Fact, lines: list[Line], items: dict[str, Item], trail: Sequence[str]) -> None:
     """Add one fact to the item counters: events, decayed popularity, and pairs bought or viewed together."""
     heat = HEAT.get(type(fact.body))
     if heat is None:
@@ -215,7 +217,7 @@ def _count(counts: Counts, fact: Fact, lines: list[Line], items: dict[str, Item]
             counts.category_heat[key] = counts.category_heat.get(key, 0.0) + weight
     pairs = [(a, b) for a in ids[:PAIR_LINES] for b in ids[:PAIR_LINES] if a != b]
     if len(ids) == 1:
-        others = [other for other in recent[:PAIR_WITH_LAST] if other != ids[0]]
+        others = [other for other in trail if other != ids[0]]
         pairs = [(ids[0], other) for other in others] + [(other, ids[0]) for other in others]
     for pair in pairs:
         counts.pairs[pair] = counts.pairs.get(pair, 0.0) + weight
