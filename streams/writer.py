@@ -72,6 +72,7 @@ class Writer:
         self.loaded = False
         self.why_not = "loading"
         self.tried: dict[str, float] = {}
+        self.turns = 0
         self.stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -134,12 +135,13 @@ class Writer:
         if not asks or not self.loaded:
             return 0
         taken = await self._held([ask.key for ask in asks])
+        self.turns += 1
         written = await asyncio.to_thread(
             write_variants,
             self.generator,
             self.encoder,
             asks,
-            seed=1,
+            seed=self.turns,  # what was refused once would only be refused again
             taken=taken,
             keep=KEEP,
             budget_s=BUDGET_S,
