@@ -129,7 +129,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=6, help="SIGKILLs while events come in; half as many in each later phase")
     parser.add_argument("--broker-restarts", type=int, default=2)
     parser.add_argument("--redis-restarts", type=int, default=1)
-    parser.add_argument("--items", type=int, default=500)
+    parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--users", type=int, default=0, help="default: one for a hundred events")
     parser.add_argument("--broken", type=float, default=0.02)
     parser.add_argument("--duplicates", type=float, default=0.03)

@@ -9,10 +9,10 @@ import numpy as np
 
 from models.bandit import Stats, merge
 from models.profile import Profile
-from streams.store import Store
+from streams.store import NEIGHBOURS_KEPT, Store
 
 VECTOR = 1e-4  # largest difference of an entry of a unit vector
-SUM = 1e-6  # relative difference of a sum of floats
+SUM = 1e-5  # relative difference of a sum of floats
 VECTORS = ("long_sum", "session_sum")
 IGNORED = (
     "fences",
@@ -33,8 +33,22 @@ def of_profiles(a: Profile, b: Profile) -> list[str]:
             if apart > VECTOR:
                 found.append(f"{name}: unit vectors {apart:.1e} apart")
         elif not equal(mine, theirs):
-            found.append(f"{name}: {_short(mine)} against {_short(theirs)}")
+            found.append(f"{name}: {_differing(mine, theirs)}")
     return found
+
+
+def _differing(a: Any, b: Any) -> str:
+    """Only the entries that differ, where there are entries."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        keys = [key for key in {**a, **b} if key not in a or key not in b or not equal(a[key], b[key])]
+        return "; ".join(f"{key}: {_differing(a.get(key), b.get(key))}" for key in keys)
+    if hasattr(a, "__struct_fields__") and type(a) is type(b):
+        return ", ".join(
+            f"{f}: {_differing(getattr(a, f), getattr(b, f))}"
+            for f in a.__struct_fields__
+            if not equal(getattr(a, f), getattr(b, f))
+        )
+    return f"{_short(a)} against {_short(b)}"
 
 
 def _apart(a: Any, b: Any) -> float:
@@ -53,6 +67,9 @@ def equal(a: Any, b: Any) -> bool:
         return a.shape == b.shape and float(np.abs(a - b).max(initial=0.0)) <= VECTOR * top
     if isinstance(a, Mapping):
         return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, tuple) and isinstance(b, tuple) and all(isinstance(x, float) for x in (*a, *b)):
+        top = max((abs(x) for x in (*a, *b)), default=0.0)  # a sum beside its weight is as exact as the weight
+        return len(a) == len(b) and all(abs(x - y) <= SUM * max(1.0, top) for x, y in zip(a, b, strict=True))
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
     if hasattr(a, "__struct_fields__"):
@@ -67,8 +84,10 @@ async def of_counters(a: Store, b: Store, product_ids: Sequence[str]) -> list[st
     found += [f"counters of {item}: {mine[item]} against {theirs[item]}" for item in product_ids if mine[item] != theirs[item]]
     if not equal(dict(await a.hot(None, 100_000)), dict(await b.hot(None, 100_000))):
         found.append("heat of items")
-    pairs, others = await a.neighbours(product_ids, 16), await b.neighbours(product_ids, 16)
-    apart = [item for item in product_ids if not equal(dict(pairs[item]), dict(others[item]))]
+    pairs, others = await a.neighbours(product_ids, NEIGHBOURS_KEPT), await b.neighbours(product_ids, NEIGHBOURS_KEPT)
+    # a list that was ever cut is an approximation by design; the others must be the same
+    whole = [item for item in product_ids if max(len(pairs[item]), len(others[item])) < NEIGHBOURS_KEPT]
+    apart = [item for item in whole if not equal(dict(pairs[item]), dict(others[item]))]
     if apart:
         item = apart[0]
         found.append(f"pairs of {len(apart)} items, first {item}: {pairs[item][:3]} against {others[item][:3]}")

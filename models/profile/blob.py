@@ -25,6 +25,7 @@ DEFLATED: Final = 1  # flag
 _HEAD: Final = struct.Struct("<2sBBI")  # magic, version, flags, crc32 of the rest
 _SCALE: Final = struct.Struct("<d")
 _TOP: Final = 32767.0
+SHORT: Final = 32
 WORDS: Final = (  # part of the format: a change is a new version
     b"anonymous food/snacks/home/kitchen/electronics/fashion/beauty/grocery/Brand https://content.push content.email morning evening "
     b"00000000-0000-4000-8000-000000000000 group newsletter first_name opted_out locale timezone Europe/London Asia/Shanghai "
@@ -104,12 +105,17 @@ def _bits(values: Sequence[Any]) -> npt.NDArray[np.float64]:
 
 
 def _pack(value: Any) -> Any:
-    """An array as its scale and 16-bit steps. Rounding is at most half of 1/32767 of the largest entry."""
+    """An array as its scale and 16-bit steps. Rounding is at most half of 1/32767 of the largest entry.
+
+    A short array, whose entries are sums that people read, is kept as shares of its largest entry in 32 bits: a negative scale.
+    """
     if not isinstance(value, np.ndarray):
         raise NotImplementedError(f"a profile cannot hold a {type(value).__name__}")
     top = float(np.abs(value).max(initial=0.0))
     if top == 0.0:
         return _SCALE.pack(0.0) + len(value).to_bytes(2, "little")
+    if len(value) <= SHORT:
+        return _SCALE.pack(-top) + (value / top).astype("<f4").tobytes()
     steps = np.rint(value * (_TOP / top)).astype("<i2")
     return _SCALE.pack(top / _TOP) + steps.tobytes()
 
@@ -120,6 +126,8 @@ def _unpack(kind: type, value: Any) -> Any:
     (scale,) = _SCALE.unpack_from(value)
     if scale == 0.0:
         return np.zeros(int.from_bytes(value[_SCALE.size :], "little"))
+    if scale < 0.0:
+        return np.frombuffer(value, dtype="<f4", offset=_SCALE.size).astype(np.float64) * -scale
     return np.frombuffer(value, dtype="<i2", offset=_SCALE.size).astype(np.float64) * scale
 
 
