@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from examples.shop import Wire
 from schemas.topics import TOPICS, full_name, short_name
-from streams.ops.lag import LagPoller
 from streams.settings import Settings
 
 BAR_WIDTH = 28
+CAUGHT_UP_S = 90.0
 
 
 class Bar:
@@ -45,24 +47,25 @@ class Bar:
 class Live:
     """Connections of one demo run. `out` holds each outbound message once, by topic, in order of arrival."""
 
-    def __init__(self, settings: Settings, *, poller: LagPoller) -> None:
-        self.settings, self.poller = settings, poller
+    def __init__(self, settings: Settings, *, groups: Mapping[str, Iterable[str]]) -> None:
+        self.settings, self.groups = settings, {group: list(topics) for group, topics in groups.items()}
+        self.admin = AIOKafkaAdminClient(**settings.kafka_client())
         self.producer = AIOKafkaProducer(linger_ms=5, **settings.kafka_client())
         self.consumer = AIOKafkaConsumer(auto_offset_reset="earliest", **settings.kafka_client())
         self.out: dict[str, list[Any]] = {name: [] for name, topic in TOPICS.items() if topic.direction == "out"}
         self.counts: Counter[str] = Counter()  # records by topic, in and out, repeats included
         self.arrived: dict[str, float] = {}  # record id -> when the demo read it
+        self.places: dict[str, list[TopicPartition]] = {}  # by full topic name
+        self.ends: dict[TopicPartition, int] = {}  # as far as we have written or read ourselves
         self.reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Live:
         await self.producer.start()
         await self.consumer.start()
-        topics = [full_name(name, self.settings.prefix) for name in self.out]
-        parts = {topic: self.consumer.partitions_for_topic(topic) for topic in topics}
-        for topic in topics:
-            if not parts[topic]:
-                parts[topic] = set(await _partitions(self.consumer, topic))
-        self.consumer.assign([TopicPartition(topic, number) for topic in topics for number in sorted(parts[topic] or ())])
+        await self.admin.start()
+        for topic in await self.admin.describe_topics():
+            self.places[topic["topic"]] = [TopicPartition(topic["topic"], p["partition"]) for p in topic["partitions"]]
+        self.consumer.assign([place for name in self.out for place in self.places[full_name(name, self.settings.prefix)]])
         await self.consumer.seek_to_beginning()
         self.reader = asyncio.create_task(self._read(), name="read what comes out")
         return self
@@ -71,7 +74,7 @@ class Live:
         if self.reader is not None:
             self.reader.cancel()
             await asyncio.gather(self.reader, return_exceptions=True)
-        await self.poller.close()
+        await self.admin.close()
         await self.consumer.stop()
         await self.producer.stop()
 
@@ -80,39 +83,65 @@ class Live:
         records = [(w.topic, w.key.encode(), None if w.value is None else json.dumps(w.value).encode()) for w in wires]
         records += list(raw)
         bar = Bar(title, len(records))
-        for start in range(0, len(records), 200):
-            futures = [
-                await self.producer.send(full_name(topic, self.settings.prefix), value=value, key=key)
-                for topic, key, value in records[start : start + 200]
-            ]
-            await asyncio.gather(*futures)
-            for topic, _, _ in records[start : start + 200]:
-                self.counts[topic] += 1
-            bar.sent += len(futures)
-            bar.lag = await self.lag()
-            bar.show()
-        await self.until(lambda: bar.lag == 0, timeout_s=90, each=lambda lag: (setattr(bar, "lag", lag), bar.show()))
+        watching = asyncio.create_task(self._watch(bar), name="watch the lag")
+        try:
+            for start in range(0, len(records), 200):
+                part = records[start : start + 200]
+                for landed in await asyncio.gather(*[await self._produce(*record) for record in part]):
+                    self._know(landed.topic_partition, landed.offset + 1)
+                bar.sent += len(part)
+                self.counts.update(topic for topic, _, _ in part)
+                bar.show()
+            if not await self.until(lambda: bar.lag == 0 or watching.done(), timeout_s=CAUGHT_UP_S):
+                print(f"{title}: still {bar.lag} records behind after {CAUGHT_UP_S:.0f} s", file=sys.stderr)
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching  # a lag that cannot be read ends the demo here
         bar.show(last=True)
+
+    async def _produce(self, topic: str, key: bytes, value: bytes | None) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = await self.producer.send(full_name(topic, self.settings.prefix), value=value, key=key)
+        return sent
+
+    async def _watch(self, bar: Bar) -> None:
+        """Keep the lag of the bar fresh. What was measured before all was sent says nothing about the end."""
+        while True:
+            complete = bar.sent == bar.total
+            lag = await self.lag()
+            bar.lag = lag if lag or complete else None
+            bar.show()
+            await asyncio.sleep(0.3)
 
     async def lag(self) -> int:
         """Records that no worker has acknowledged yet, over all groups."""
-        return sum(lag.records for lag in await self.poller.poll())
+        total = 0
+        for group, topics in self.groups.items():
+            places = [place for topic in topics for place in self.places[topic]]
+            ends = await self.consumer.end_offsets(places)
+            committed = await self.admin.list_consumer_group_offsets(group, partitions=places)
+            for place, end in ends.items():
+                at = committed[place].offset if place in committed else -1
+                total += max(0, max(end, self.ends.get(place, 0)) - max(0, at))
+        return total
 
-    async def until(self, met: Callable[[], bool], *, timeout_s: float, each: Callable[[int], object] | None = None) -> bool:
+    def _know(self, place: TopicPartition, end: int) -> None:
+        """A record before `end` is there. The embedded broker names the end of a partition without the last batch's tail."""
+        self.ends[place] = max(end, self.ends.get(place, 0))
+
+    async def until(self, met: Callable[[], bool], *, timeout_s: float) -> bool:
         """Wait for `met`, polling; False when the time is over first."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            if each is not None:
-                each(await self.lag())
-            if met():
-                return True
+        while not met():
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.2)
+        return True
 
     async def _read(self) -> None:
         seen: set[str] = set()
         async for record in self.consumer:
+            self._know(TopicPartition(record.topic, record.partition), record.offset + 1)
             name = short_name(record.topic, self.settings.prefix)
             self.counts[name] += 1
             if record.value is None:
@@ -126,13 +155,3 @@ class Live:
             seen.add(record_id)
             self.arrived[record_id] = time.time()
             self.out[name].append(json.loads(record.value))
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
-    """Partitions of a topic that the client has not heard of yet."""
-    for _ in range(50):
-        await consumer.topics()  # refreshes the metadata
-        if found := consumer.partitions_for_topic(topic):
-            return sorted(found)
-        await asyncio.sleep(0.2)
-    raise SystemExit(f"demo: the broker has no topic {topic}")

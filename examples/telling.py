@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.profile import Profile
-
 from examples.shop import Shop
 from examples.shoppers import CLICKS
 from models.bandit import FACTORS, Posterior, Stats, merge
+from models.profile import Profile
 from schemas.topics import TOPICS
 
 SHOWN = 5
+WORTH_SAYING = 0.1  # of a sentiment from -1 to 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,8 @@ def _profile(found: Found, problems: list[str]) -> None:
         print(f"Usually pays about {band['typical']:.2f}, between {band['low']:.2f} and {band['high']:.2f}.")
     print(f"{rfm['orders']} orders for {rfm['revenue']:.2f} in all; lately {_recent(found.profile, names)}.")
     for category, value in sorted(update["sentiment"].items(), key=lambda pair: -abs(pair[1]))[:2]:
-        print(f"Spoke {'well' if value > 0 else 'badly'} of {category} ({value:+.2f}).")
+        if abs(value) >= WORTH_SAYING:
+            print(f"Spoke {'well' if value > 0 else 'badly'} of {category} ({value:+.2f}).")
     if not update["top_categories"]:
         problems.append("an interest in at least one category")
 
@@ -156,7 +157,8 @@ def _suppressions(found: Found, problems: list[str]) -> None:
         problems.append("a suppression with its reason")
         return
     one = held[-1]
-    print(f"For example {one['user_id']}: {one['campaign']} by {one['channel']} was not sent: {one['reason']}.")
+    by = f" by {one['channel']}" if one["channel"] else ""
+    print(f"For example {one['user_id']}: {one['campaign']}{by} was not sent: {one['reason']}.")
 
 
 def _privacy(found: Found, problems: list[str]) -> None:
@@ -176,14 +178,16 @@ def _optimiser(found: Found, problems: list[str]) -> None:
     posterior = Posterior(total, now=found.now)
     fade = 1.0 / total.weight(found.now)
     context = decided[-1]["context"]
-    print(f"{'factor':<10}{'arm':<12}{'answered':>9}{'mean reward':>13}{'next chosen with':>18}")
+    print(f"{'factor':<10}{'arm':<12}{'answered':>9}{'mean reward':>13}{'chosen next':>13}")
     for factor, arms in FACTORS.items():
         for arm, share in zip(arms, posterior.propensities(factor, context), strict=True):
             sums = total.arms.get((factor, arm))
             n, reward = (sums.n * fade, sums.sum_r / sums.n) if sums is not None and sums.n else (0.0, 0.0)
-            print(f"{factor:<10}{arm:<12}{n:>9.0f}{reward:>13.3f}{share:>18.2f}")
+            print(f"{factor:<10}{arm:<12}{n:>9.0f}{reward:>13.3f}{share:>13.2f}")
     taste = ", ".join(f"{tone} {share:.0%}" for tone, share in CLICKS.items())
-    print(f"(Simulated shoppers click by tone: {taste}. A few dozen answers only begin to show it.)")
+    print(
+        f"(Simulated shoppers click by tone: {taste}. A few dozen answers only begin to show it. `chosen next`: for the shopper decided last.)"
+    )
     if sum(sums.sum_r for sums in total.arms.values()) <= 0:
         problems.append("at least one rewarded decision")
 
