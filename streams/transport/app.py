@@ -68,6 +68,7 @@ def new_app(
     heartbeat_s: float | None = None,
     commit_interval_s: float = 0.3,
     request_timeout_s: float = 90.0,
+    drain_s: float = 20.0,
     web: bool = False,
     web_port: int = 0,
 ) -> App:
@@ -124,6 +125,7 @@ def new_app(
         records=batch_records,
         bytes=batch_bytes,
         buffer_bytes=buffer_bytes,
+        drain_s=drain_s,
         urgent=frozenset(f"{prefix}.{short}" for short in urgent),
     )
     return app

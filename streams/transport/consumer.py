@@ -7,6 +7,8 @@ batch at a time to each free lane.
 """
 
 import asyncio
+import gc
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -147,15 +149,15 @@ class BatchConsumer(driver.Consumer):
         if self._fetching is not None or not self.flow_active:
             return
         active = self._get_active_partitions() | self._buffered_partitions
-        full = self.turns.bytes + self.ledger.bytes >= self.batching.buffer_bytes
-        room = {tp: self._room(tp, full) for tp in active}
+        left = self.batching.buffer_bytes - self.turns.bytes - self.ledger.bytes
+        room = {tp: self._room(tp, full=left <= 0) for tp in active}
         wanted = {tp: count for tp, count in room.items() if count}
         timeout_s = IDLE_S if len(wanted) == len(room) else BUSY_S
         if wanted:
-            self._fetching = asyncio.ensure_future(self._thread.fetch(wanted, timeout_s))
+            self._fetching = asyncio.ensure_future(self._thread.fetch(wanted, max(1, left), timeout_s))
             self._fetching.add_done_callback(lambda _: self._woken.set())
 
-    def _room(self, tp: TP, full: bool) -> int:
+    def _room(self, tp: TP, *, full: bool) -> int:
         """With the buffer full only an urgent partition that has nothing waiting is read."""
         if full and not (self.turns.is_urgent(tp) and self.turns.empty(tp)):
             return 0
@@ -242,12 +244,18 @@ class BatchConsumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Wait for the batches in work, but not for ever: what is not acked by then is read again by whoever comes next."""
-        try:
-            async with asyncio.timeout(self.batching.drain_s):
-                await super().wait_empty()
-        except TimeoutError:
-            self.log.warning("gave up on %d batches in work after %g s", len(list(self.ledger.unacked())), self.batching.drain_s)
+        deadline = time.monotonic() + self.batching.drain_s
+        while not self.should_stop and self._unacked_messages:
+            gc.collect()  # a cancelled agent drops its batch, and a cycle may hold it
             await self.commit()
+            if not self._unacked_messages:
+                break
+            if time.monotonic() > deadline:
+                self.log.warning("gave up on %d batches in work after %g s", len(self._unacked_messages), self.batching.drain_s)
+                break
+            await self._wait_for_ack(timeout=1)  # swallows a cancellation: a timeout around this loop would not end it
+            self._clean_unacked_messages()
+        await self.commit_and_end_transactions()
 
     async def on_stop(self) -> None:
         await super().on_stop()

@@ -10,6 +10,7 @@ from faust.types import TP
 
 from streams.record import Record
 from streams.transport.app import App
+from streams.transport.turns import record_size
 
 __all__ = ["BatchThread", "Fetched"]
 
@@ -49,11 +50,14 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         subscription = self._ensure_consumer()._subscription.subscription
         return None if subscription is None else subscription.assignment
 
-    async def fetch(self, room: Mapping[TP, int], timeout_s: float) -> Fetched:
-        """Up to `room` records of each partition, as soon as there are any, or nothing after `timeout_s`."""
-        return cast(Fetched, await self.call_thread(self._fetch, room, timeout_s))
+    async def fetch(self, room: Mapping[TP, int], max_bytes: int, timeout_s: float) -> Fetched:
+        """Up to `room` records of each partition, as soon as there are any, or nothing after `timeout_s`.
 
-    async def _fetch(self, room: Mapping[TP, int], timeout_s: float) -> Fetched:
+        Once `max_bytes` are there no further partition is taken.
+        """
+        return cast(Fetched, await self.call_thread(self._fetch, room, max_bytes, timeout_s))
+
+    async def _fetch(self, room: Mapping[TP, int], max_bytes: int, timeout_s: float) -> Fetched:
         consumer = self._ensure_consumer()
         if not self.consumer.flow_active:
             return NOTHING
@@ -61,10 +65,10 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             raise ConsumerStoppedError
         self._raise_late_error()
         with consumer._fetcher._subscriptions.fetch_context():
-            fetched = await self._drain(consumer, room)
+            fetched = await self._drain(consumer, room, max_bytes)
             if not fetched.records and timeout_s:
                 await self._wait_for_data(consumer, room, timeout_s)
-                fetched = await self._drain(consumer, room)
+                fetched = await self._drain(consumer, room, max_bytes)
         if not fetched.records:
             self._raise_late_error()
         return fetched
@@ -74,11 +78,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             error, self._late_error = self._late_error, None
             raise error
 
-    async def _drain(self, consumer: Any, room: Mapping[TP, int]) -> Fetched:
+    async def _drain(self, consumer: Any, room: Mapping[TP, int], max_bytes: int) -> Fetched:
         """What aiokafka holds now. Nothing of a partition is lost: an error of another one is raised later."""
         assignment = self.current_assignment()
         self._share_memory(consumer, assignment)
         records: dict[TP, list[Record]] = {}
+        size = 0
         for raw_tp in list(consumer._fetcher._records):
             tp = TP(raw_tp.topic, raw_tp.partition)
             if not room.get(tp):
@@ -92,6 +97,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                 assignment, records = self.current_assignment(), {}
             for raws in got.values():
                 records[tp] = [to_record(raw) for raw in raws]
+                size += sum(map(record_size, records[tp]))
+            if size >= max_bytes:
+                break
         return Fetched(assignment, records)
 
     async def _wait_for_data(self, consumer: Any, room: Mapping[TP, int], timeout_s: float) -> None:

@@ -41,6 +41,9 @@ CALLED = {  # what we call that is not public
     Fetcher._create_fetch_waiter: ["self"],
     SubscriptionState.fetch_context: ["self"],
     faust_consumer.Consumer._get_active_partitions: ["self"],
+    faust_consumer.Consumer._wait_for_ack: ["self", "timeout"],
+    faust_consumer.Consumer._clean_unacked_messages: ["self"],
+    faust_consumer.Consumer.commit_and_end_transactions: ["self"],
     faust_consumer.ThreadDelegateConsumer.seek_wait: ["self", "partitions"],
 }
 
