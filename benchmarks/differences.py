@@ -28,6 +28,8 @@ def of_profiles(a: Profile, b: Profile) -> list[str]:
         if name in IGNORED:
             continue
         mine, theirs = getattr(a, name), getattr(b, name)
+        if name == "pending":  # a wait holds the products heard of last, at most eight: when and why it is due is what must agree
+            mine, theirs = ({n: (p.due, p.trigger) for n, p in one.items()} for one in (mine, theirs))
         if name in VECTORS:
             apart = _apart(mine, theirs)
             if apart > VECTOR:

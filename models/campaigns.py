@@ -25,6 +25,7 @@ from schemas.messages import Trigger, iso
 __all__ = ["Campaign", "Change", "Shopper", "arm", "load"]
 
 ORDER = "Order Completed"
+HELD = 8  # products a wait remembers: more than a message shows, because some will be bought, or gone, by then
 ADDED = "Product Added"
 TRIGGER_TYPES = {"cart": "cart_abandonment", "browse": "browse_abandonment", "digest": "recommendation_digest"}
 
@@ -90,7 +91,7 @@ def _cart(case: Case) -> Pending | None:
     lying = sorted(((at, product_id) for product_id, (quantity, at) in case.shopper.cart.items() if quantity > 0), reverse=True)
     if not lying:
         return None
-    products = [product_id for _, product_id in lying][: campaign.max_items]
+    products = [product_id for _, product_id in lying][:HELD]
     due = fact.at + campaign.wait_s / case.pace
     if starts and fact.at >= case.shopper.cart_since and (held is None or due > held.due):
         return _waiting(case, due, products)
@@ -111,8 +112,8 @@ def _browse(case: Case) -> Pending | None:
     due = fact.at + campaign.wait_s / case.pace
     if held is None or due > held.due:
         earlier = [] if held is None else [product_id for product_id in held.product_ids if product_id not in looked_at]
-        return _waiting(case, due, [*looked_at, *earlier][: campaign.max_items])
-    return _kept(case, held, list(dict.fromkeys([*held.product_ids, *looked_at]))[: campaign.max_items])
+        return _waiting(case, due, [*looked_at, *earlier][:HELD])
+    return _kept(case, held, list(dict.fromkeys([*held.product_ids, *looked_at]))[:HELD])
 
 
 def _digest(case: Case) -> Pending | None:

@@ -24,6 +24,7 @@ LONG_HALF_LIFE_S: Final = 30 * 86_400.0
 SESSION_HALF_LIFE_S: Final = 30 * 60.0
 SEEN_WINDOW_MIN: Final = 24 * 60
 SEEN_KEPT: Final = 128
+SEEN_LEAST: Final = 96  # kept however old: after an outage, topics are caught up at different times, and a day may pass between a record and its repeat
 RECENT_KEPT: Final = 12
 SHOWN_KEPT: Final = 16
 CART_KEPT: Final = 16
@@ -107,7 +108,7 @@ class Profile(msgspec.Struct, array_like=True, eq=False):
         return len(self.long_sum)
 
     def seen(self, message_id: str, at: float) -> bool:
-        """Was this message applied before? Remembers it if not. The window is a day of the shopper's own event time.
+        """Was this message applied before? Remembers it if not. The window is a day of the shopper's own event time, or 96 messages.
 
         An id is kept with the minute of the newest event at that moment, so that a late event is remembered as long as any.
         """
@@ -121,7 +122,7 @@ class Profile(msgspec.Struct, array_like=True, eq=False):
         minute = int(max(at, self.seen_at) // 60)
         n = len(ids) // HASH_BYTES
         drop = max(0, n - SEEN_KEPT + 1)
-        while drop < n and age_min(minutes, drop, minute) > SEEN_WINDOW_MIN:
+        while n - drop >= SEEN_LEAST and age_min(minutes, drop, minute) > SEEN_WINDOW_MIN:
             drop += 1
         self.seen_ids = ids[drop * HASH_BYTES :] + name
         self.seen_minutes = minutes[drop * MINUTE_BYTES :] + (minute & 0xFFFF).to_bytes(MINUTE_BYTES, "little")

@@ -129,7 +129,11 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
     candidates = list(dict.fromkeys(product_id for ids in offered.values() for product_id in ids))
     ctx = _context(state, plan, candidates, now=now)
     verdict = gates.judge(ctx)
-    standing = {strategy: kept for strategy, ids in offered.items() if (kept := [one for one in ids if one in verdict.products])}
+    standing = {
+        strategy: kept
+        for strategy, ids in offered.items()
+        if (kept := [one for one in ids if one in verdict.products][: plan.campaign.max_items])
+    }
     reason = verdict.reason or (None if standing else "out_of_stock")
     if reason is not None:
         _suppress(effects, plan, reason, channel=None, now=now)
@@ -199,7 +203,7 @@ def _offered(state: ContentState, plan: Plan, rng: np.random.Generator, *, now: 
     """What each strategy would write about. A wait for certain products has them; others ask the shop's own recommender."""
     n = plan.campaign.max_items
     if plan.pending.product_ids:
-        return {"personal": list(plan.pending.product_ids)[:n]}
+        return {"personal": list(plan.pending.product_ids)}
     personal = not plan.person.profile.opted_out
     picks = _suggested(state, plan, rng, personal=personal, now=now)
     general = [pick.product_id for pick in _suggested(state, plan, rng, personal=False, now=now)][:n]

@@ -234,8 +234,11 @@ def test_a_message_is_seen_once_within_a_day() -> None:
     assert decode(encode(profile)).seen("m-1", NOW)
     assert not profile.seen("late", NOW - 3 * DAY)
     assert profile.seen("late", NOW - 3 * DAY)  # a late event is remembered as long as any other
+    for number in range(120):
+        assert not profile.seen(f"n-{number}", NOW)
     assert not profile.seen("m-2", NOW + 2 * DAY)
-    assert len(profile.seen_ids) == 5  # the others are older than a day
+    assert len(profile.seen_ids) == 96 * 5  # of those older than a day only the newest are left
+    assert profile.seen("n-119", NOW + 2 * DAY)
     for i in range(500):
         profile.seen(f"n-{i}", NOW + 2 * DAY)
     assert (len(profile.seen_ids), len(profile.seen_minutes)) == (128 * 5, 128 * 2)
