@@ -47,14 +47,19 @@ def run_worker(settings: Settings, *, stages: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT. A fatal fault is one line on stderr and a non-zero exit status."""
     configure(level=settings.log_level, style=settings.log_format)
     end_with_parent()
+    started = False
     try:
         settings.require("kafka", "redis")
         for warning in settings.warnings:
             log.warning(warning)
-        return asyncio.run(Worker(settings, stages=stages).run())
+        worker = Worker(settings, stages=stages)
+        try:
+            return asyncio.run(worker.run())
+        finally:
+            started = worker.health.started
     except PipelineError as error:
         print(f"headrace worker: {error}", file=sys.stderr, flush=True)
-        return GIVE_UP
+        return 1 if started else GIVE_UP  # what never started would fail again; what ran may run again
 
 
 class Worker:
