@@ -93,7 +93,7 @@ def _cart(case: Case) -> Pending | None:
         return None
     products = [product_id for _, product_id in lying][:HELD]
     due = fact.at + campaign.wait_s / case.pace
-    if starts and fact.at >= case.shopper.cart_since and (held is None or due > held.due):
+    if starts and fact.at >= case.shopper.cart_since and (held is None or _newer(case, due, held)):
         return _waiting(case, due, products)
     return None if held is None else _kept(case, held, products)
 
@@ -110,10 +110,15 @@ def _browse(case: Case) -> Pending | None:
     if not looked_at:
         return held
     due = fact.at + campaign.wait_s / case.pace
-    if held is None or due > held.due:
+    if held is None or _newer(case, due, held):
         earlier = [] if held is None else [product_id for product_id in held.product_ids if product_id not in looked_at]
         return _waiting(case, due, [*looked_at, *earlier][:HELD])
     return _kept(case, held, list(dict.fromkeys([*held.product_ids, *looked_at]))[:HELD])
+
+
+def _newer(case: Case, due: float, held: Pending) -> bool:
+    """Two events of one moment: the greater message id speaks, whichever was heard first."""
+    return (due, case.fact.message_id) > (held.due, held.trigger.message_id)
 
 
 def _digest(case: Case) -> Pending | None:
