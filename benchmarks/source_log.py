@@ -113,7 +113,9 @@ def behaviour(n: int, *, users: int, items: int, until: float, seed: int, broken
             continue
         sent = Sent(topic=topic, key=user, value=json.dumps(event, ensure_ascii=False).encode())
         if rng.random() < duplicates:
-            waiting.append((place + rng.randint(1, 2000), Sent(topic=topic, key=user, value=sent.value, repeated=True)))
+            waiting.append(
+                (place + rng.randint(1, min(2000, 12 * users)), Sent(topic=topic, key=user, value=sent.value, repeated=True))
+            )
             waiting.sort(key=lambda pair: pair[0])
         yield sent
 

@@ -14,13 +14,12 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from examples.live import Live
 from examples.shop import Shop, Wire, iso, load
-from examples.shoppers import answers
+from examples.shoppers import answers, moved
 from examples.telling import SHOWN, Found, tell
 from models.profile import decode
 from schemas.topics import full_name
@@ -126,7 +125,7 @@ async def send_all(live: Live, shop: Shop, seed: int) -> str:
     await live.send("catalogue", shop.catalogue)
     await live.send("people", [*shop.people, request("Opt Out", shop.shoppers[0], scope="personalization")])
     await live.send("history", shop.history)
-    await live.send("live", moved(shop.live), raw=BROKEN)
+    await live.send("live", ending_now(shop.live), raw=BROKEN)
     await live.until(lambda: settled(live), timeout_s=MESSAGES_S)
     leaving = farewell(live, shop)
     await live.send("answers", [*answers(live.out, seed=seed, now=time.time()), request("Erase", leaving)])
@@ -152,10 +151,10 @@ def farewell(live: Live, shop: Shop) -> str:
     return next(user_id for user_id in reversed(shop.shoppers) if user_id != protagonist(live))
 
 
-def moved(wires: list[Wire]) -> list[Wire]:
-    """The live sessions as if they ended now."""
+def ending_now(wires: list[Wire]) -> list[Wire]:
+    """The live sessions as if they ended a second ago."""
     by = time.time() - max(wire.at for wire in wires) - 1.0
-    return [replace(wire, at=wire.at + by, value={**(wire.value or {}), "timestamp": iso(wire.at + by)}) for wire in wires]
+    return [moved(wire, at=wire.at + by) for wire in wires]
 
 
 def settled(live: Live) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,6 +12,7 @@ from examples.shop import Wire, iso
 
 CLICKS = {"warm": 0.6, "plain": 0.35, "playful": 0.15}  # chance of a click by the tone of the message: the simulated taste
 BUYS = 0.3  # of those who clicked
+SPREAD_S = 20.0  # answers come one after the other: equal times in two topics would have no order
 RECOMMENDED_CLICKS, RECOMMENDED_BUYS = 0.25, 0.2
 DELIVERED = {"email": "Email Delivered", "push": "Push Notification Delivered"}
 CLICKED = {"email": "Email Link Clicked", "push": "Push Notification Tapped"}
@@ -26,7 +28,12 @@ def answers(out: Mapping[str, Sequence[Any]], *, seed: int, now: float) -> list[
             wires += _to_message(message, channel, tones.get(message["decision_id"]), rng, now=now)
     for recommended in sorted(out["recommendations"], key=lambda one: str(one["recommendation_id"])):
         wires += _to_recommendation(recommended, rng, now=now)
-    return wires
+    return [moved(wire, at=now - SPREAD_S * (1.0 - place / len(wires))) for place, wire in enumerate(wires)]
+
+
+def moved(wire: Wire, *, at: float) -> Wire:
+    """The same event at another time."""
+    return replace(wire, at=at, value={**(wire.value or {}), "timestamp": iso(at)})
 
 
 def _to_message(message: Any, channel: str, tone: str | None, rng: Random, *, now: float) -> list[Wire]:
