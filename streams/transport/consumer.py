@@ -53,6 +53,16 @@ class BatchMessage(ConsumerMessage):
             self.on_done(self)
 
 
+async def happens(event: asyncio.Event, within_s: float) -> bool:
+    """Whether `event` is set in time. Not with asyncio.wait_for: in Python 3.11 it can swallow the cancellation that stops us."""
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
 class BatchConsumer(driver.Consumer):
     """Hands out batches fairly, at most `Batching.open` to a lane at a time, and commits acked prefixes."""
 
@@ -79,7 +89,8 @@ class BatchConsumer(driver.Consumer):
         """Yield batches until none came for `timeout` seconds."""
         while not self.should_stop:
             if not self.flow_active:
-                await self.wait(self.can_resume_flow.wait())
+                if not await happens(self.can_resume_flow, timeout):
+                    return  # the caller may have been told to stop
                 continue
             if self._seeking:
                 await self.sleep(0.01)
@@ -90,16 +101,8 @@ class BatchConsumer(driver.Consumer):
             if (message := self._next_message()) is not None:
                 yield message.tp, message
                 continue
-            if not await self._wait_for_work(timeout):
+            if not await happens(self._woken, timeout):  # a fetch came back, or a batch was acked
                 return
-
-    async def _wait_for_work(self, timeout_s: float) -> bool:
-        """True when there is something to do: a fetch came back or a batch was acked."""
-        try:
-            await asyncio.wait_for(self._woken.wait(), timeout_s)
-        except TimeoutError:
-            return False
-        return True
 
     def _next_message(self) -> BatchMessage | None:
         if self._held_for is not self._thread.current_assignment():
