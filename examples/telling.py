@@ -13,6 +13,7 @@ from examples.shoppers import CLICKS
 from models.bandit import FACTORS, Posterior, Stats, merge
 from models.profile import Profile
 from schemas.topics import TOPICS
+from streams.firing import prior
 
 SHOWN = 5
 WORTH_SAYING = 0.1  # of a sentiment from -1 to 1
@@ -175,7 +176,7 @@ def _optimiser(found: Found, problems: list[str]) -> None:
     if not total.arms or not decided:
         problems.append("decisions, and rewards joined to them")
         return
-    posterior = Posterior(total, now=found.now)
+    posterior = Posterior(merge([total, prior(found.now)]), now=found.now)  # as the worker has it
     fade = 1.0 / total.weight(found.now)
     context = decided[-1]["context"]
     print(f"{'factor':<10}{'arm':<12}{'answered':>9}{'mean reward':>13}{'chosen next':>13}")
