@@ -29,9 +29,10 @@ from confluent_kafka import Message
 
 from benchmarks.cluster import PREFIX, Watcher, outbound, wait_for
 from benchmarks.source_log import iso
+from models.campaigns import load
 from schemas.messages import parse_iso
 from schemas.topics import full_name, short_name
-from streams.settings import Settings
+from streams.settings import DEMO_DIVISOR, Settings
 from streams.store import ERASED
 from streams.store.redis import RedisStore
 from tests.kafka_server import KafkaServer
@@ -349,20 +350,23 @@ def judge(
         problems.append(f"p50 is {p50 * 1000:.0f} ms, the bar {P50_S * 1000:.0f} ms")
     if p99 > P99_S:
         problems.append(f"p99 is {p99 * 1000:.0f} ms, the bar {P99_S * 1000:.0f} ms")
+    waits_of = {name: campaign.period_s / DEMO_DIVISOR for name, campaign in load(None).items()}
     for channel in ("email", "push"):
+        late: dict[str, float] = {}
         held = by_name.get(f"content.{channel}", ())
-        late = 0.0
         for message in held:
             body = json.loads(message.value())
             problems += untrue(body, products)
             began = sent.get((body["trigger"] or {}).get("message_id", ""))
             if began is not None:
-                late = max(late, message.timestamp()[1] / 1000.0 - began)
-        print(f"{len(held):,} records on content.{channel}, the last of them {late:.1f} s after its trigger")
+                late[body["campaign"]] = max(late.get(body["campaign"], 0.0), message.timestamp()[1] / 1000.0 - began)
+        shown = ", ".join(f"{name} {worst:.1f} s" for name, worst in sorted(late.items()))
+        print(f"{len(held):,} records on content.{channel}; the last after its trigger: {shown}")
         if not held:
             problems.append(f"nothing on content.{channel}")
-        if late > MESSAGE_S:
-            problems.append(f"a {channel} came {late:.0f} s after its trigger, the bar is {MESSAGE_S:.0f} s")
+        for name, worst in late.items():
+            if worst > MESSAGE_S + waits_of[name]:  # a digest waits for the end of its period, a week: 336 s at demo pace
+                problems.append(f"{channel} of {name} came {worst:.0f} s after its trigger, the bar is {MESSAGE_S:.0f} s")
     if letters := by_name.get("dead-letters", ()):
         problems.append(f"{len(letters)} dead letters; the first: {dict(letters[0].headers() or ()).get('dlq.detail')}")
     print(f"{args.erased} erased shoppers left {len(left)} keys or values in Redis")
