@@ -12,7 +12,7 @@ from models.profile import Profile
 from streams.store import NEIGHBOURS_KEPT, Store
 
 VECTOR = 1e-4  # largest difference of an entry of a unit vector
-SUM = 1e-5  # relative difference of a sum of floats
+SUM = 1e-4  # relative difference of a sum of floats
 VECTORS = ("long_sum", "session_sum")
 IGNORED = (
     "fences",

@@ -107,9 +107,11 @@ def _browse(case: Case) -> Pending | None:
     if fact.event not in campaign.triggers:
         return held
     looked_at = [product_id for product_id in products if not _taken(case.shopper, product_id, since=fact.at)]
-    if not looked_at:
-        return held
     due = fact.at + campaign.wait_s / case.pace
+    if not looked_at:  # bought or in the cart since: no product to write about, but the shopper is still looking around
+        if held is None or not _newer(case, due, held):
+            return held
+        return Pending(due=due, trigger=_waiting(case, due, products).trigger, product_ids=held.product_ids, prices=held.prices)
     if held is None or _newer(case, due, held):
         earlier = [] if held is None else [product_id for product_id in held.product_ids if product_id not in looked_at]
         return _waiting(case, due, [*looked_at, *earlier][:HELD])
