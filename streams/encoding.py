@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from models.hashing import HashEncoder
 
+from models.hashing import HashEncoder
 from schemas.errors import TransientError
 
 Vector = npt.NDArray[np.float32]

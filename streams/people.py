@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from models.profile import Profile, ProfileError, blank, decode, encode
-
 from streams.store import ERASED, Blob, ItemChange, Read, Ref, Store, UserWrite
 
 ALIAS = b"\x00alias"  # followed by: length of the user id it now belongs to (2 bytes), that id, the frozen profile if any

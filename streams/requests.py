@@ -10,8 +10,8 @@ import uuid
 from typing import Any
 
 import msgspec
-from models.profile import ProfileError, decode, describe
 
+from models.profile import ProfileError, decode, describe
 from schemas.errors import PipelineError
 from schemas.topics import full_name
 from streams.decision import DecisionError, decode_decision, decode_outcome

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.profile import identify, merge, opt
-
 from schemas.events import Aliased, Fact, Identified, PrivacyRequested
 from schemas.ids import outbound_id
 from streams.effects import Effects, Out

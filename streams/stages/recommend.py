@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from models.catalog import Catalogue
 from models.ranker import Ranker
 from models.recommend import Pick, World, recommend
-
 from schemas.events import Source
 from schemas.ids import outbound_id, sign_token
 from schemas.messages import Decided, Factor, ProfileUpdated, Recommended, RecommendedItem, Trigger, TriggerRef, iso, parse_iso
