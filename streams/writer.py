@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 LANGUAGE = "en"
 KEEP = 3  # variants of one key
-ASKS = 24  # keys in one turn
+ASKS = 6  # keys in one turn: those of one thing in one tone, so that the first words are in the pool within seconds
 BUDGET_S = 45.0  # of model time in one turn
 IDLE_S = 5.0
 TRY_AGAIN_S = 3600.0  # before a key for which nothing good came is asked for again
