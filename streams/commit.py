@@ -1,6 +1,7 @@
 """The one place where effects become durable.
 
-Order: produce (awaited) -> what is fenced by source offset (items, decisions, counters, policy) -> timers -> profiles by
+Order: decisions (the first of an id stays) -> produce (awaited) -> what is fenced by source offset
+(items, counters, policy) -> timers -> profiles by
 compare-and-set -> outcomes and finished timers. The caller acknowledges the batch afterwards. A crash anywhere in between is
 repaired by doing all of it again: ids repeat, fences and versions refuse what was done already.
 """
@@ -33,11 +34,11 @@ class Committed:
 async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Sequence[Raw] = ()) -> Committed:
     """Make `effects` durable. Raises TransientError (try again) or FatalError (end the process)."""
     done = Committed()
+    if effects.decisions:  # before the message: whoever decides again after a crash finds what was decided, and repeats it
+        await store.put_decisions(effects.decisions, only_new=True)
     await publisher.send(effects.out, dead)
     if effects.items:
         await store.put_items(effects.items)
-    if effects.decisions:
-        await store.put_decisions(effects.decisions, only_new=True)
     for write in effects.counts:
         if not await store.count(write.partition, write.topic, expected=write.expected, offset=write.offset, counts=write.counts):
             done.sources.add((write.topic, write.partition))

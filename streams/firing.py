@@ -16,10 +16,11 @@ from models.copy.pool import Key, Variant, decode_variant
 from models.holdout import Holdouts
 from schemas.errors import PipelineError, TransientError
 from streams.commit import POLICY, back_off, commit
+from streams.decision import Decision, DecisionError, decode_decision
 from streams.effects import Effects
 from streams.people import Person, load_refs
 from streams.pipeline import DIM, Pipeline
-from streams.stages.content import ContentState, content, pool_keys
+from streams.stages.content import ContentState, content, decision_id_for, pool_keys
 from streams.store import Timer
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,25 @@ class Firing:
             secret=pipeline.secret,
             pace=pipeline.settings.divisor,
             quiet_hours=pipeline.settings.quiet_hours,
+            decided=await self._decided(due, by_ref),
         )
+
+    async def _decided(self, due: Sequence[Timer], by_ref: dict[str, Person]) -> dict[str, Decision]:
+        """What a worker that died decided of these waits already."""
+        pairs = []
+        for timer in due:
+            person = by_ref.get(timer.ref)
+            pending = person.profile.pending.get(timer.name) if person is not None else None
+            if person is not None and pending is not None:
+                pairs.append((timer.ref, decision_id_for(timer.name, pending, person.user_id)))
+        found: dict[str, Decision] = {}
+        for (_, decision_id), data in zip(pairs, await self.pipeline.store.decisions(pairs) if pairs else [], strict=True):
+            if data is not None:
+                try:
+                    found[decision_id] = decode_decision(data)
+                except DecisionError:
+                    log.error("a stored decision does not decode; it is taken again")
+        return found
 
     def _keys(self, due: Sequence[Timer], by_ref: dict[str, Person]) -> list[Key]:
         keys: dict[str, Key] = {}

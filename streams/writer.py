@@ -39,6 +39,7 @@ KEEP = 3  # variants of one key
 ASKS = 6  # keys in one turn: those of one thing in one tone, so that the first words are in the pool within seconds
 BUDGET_S = 45.0  # of model time in one turn
 IDLE_S = 5.0
+SHORT_NOUN = 1  # words; longer names come after
 TRY_AGAIN_S = 3600.0  # before a key for which nothing good came is asked for again
 
 
@@ -166,15 +167,18 @@ class Writer:
             if item is not None and item.category:
                 heat[item.category] += weight  # type: ignore[assignment]
         order = sorted(by_category, key=lambda name: (-heat[name], -by_category[name], name))
+        named = [(category, noun) for category in order if (noun := noun_of(category, LANGUAGE))]
+        nouns = dict(sorted(named, key=lambda pair: len(pair[1].split()) > SHORT_NOUN))  # a small model keeps to short names
         asks: list[Ask] = []
-        for category in order:
-            noun = noun_of(category, LANGUAGE)
-            if not noun:
-                continue
-            for tone in TONES:
-                for key in self._keys(category, tone):
-                    if now - self.tried.get(str(key), -TRY_AGAIN_S) >= TRY_AGAIN_S:
-                        asks.append(Ask(key=key, noun=noun, text=noun))
+        for tone in TONES:  # one tone of everything first: a thing that the model cannot write about must not hold up the rest
+            for category, noun in nouns.items():
+                asks += [
+                    Ask(key=key, noun=noun, text=noun)
+                    for key in self._keys(category, tone)
+                    if now - self.tried.get(str(key), -TRY_AGAIN_S) >= TRY_AGAIN_S
+                ]
+                if len(asks) >= ASKS:
+                    break
             if len(asks) >= ASKS:
                 break
         held = await self._held([ask.key for ask in asks])

@@ -68,6 +68,7 @@ class ContentState:
     secret: bytes
     pace: float
     quiet_hours: bool
+    decided: Mapping[str, Decision]  # decision id -> what was decided before a crash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,13 @@ class Plan:
     @property
     def message_id(self) -> str:
         return outbound_id(f"message:{self.campaign.name}", self.source, self.person.user_id)
+
+
+def decision_id_for(campaign: str, pending: Pending, user_id: str) -> str:
+    """The id of the decision that ends a wait: of the event that started it, so that a repeat has the same."""
+    trigger = pending.trigger
+    source = Source(topic=trigger.topic, partition=trigger.partition, offset=trigger.offset)
+    return outbound_id(f"decision:{campaign}", source, user_id)
 
 
 async def content(due: Sequence[Timer], state: ContentState, *, now: float) -> Effects:
@@ -112,7 +120,7 @@ async def content(due: Sequence[Timer], state: ContentState, *, now: float) -> E
             campaign=campaign,
             pending=pending,
             source=source,
-            decision_id=outbound_id(f"decision:{campaign.name}", source, person.user_id),
+            decision_id=decision_id_for(campaign.name, pending, person.user_id),
             at=parse_iso(trigger.at),
         )
         _decide(effects, state, plan, now=now)
@@ -141,13 +149,15 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
             _decided(effects, state, plan, {}, holdout=ctx.holdout, context=[], now=now)
         return
     context = [float(x) for x in summary(plan.person.profile, now)] if not ctx.opted_out else [0.0] * state.posterior.dim
-    slate = {"strategy": state.posterior.choose("strategy", tuple(standing), context, rng)}
+    before = state.decided.get(plan.decision_id)
+    held = before.arms if before is not None else {}
+    slate = {"strategy": _choose(state, "strategy", tuple(standing), context, rng, held=held)}
     items = [item for one in standing[slate["strategy"].arm] if (item := state.catalogue.get(one)) is not None]
     saving = "saving" in facts(items[0], locale=plan.person.profile.locale)
     arms_open = {"channel": verdict.channels, "send_hour": verdict.hours, "offer": None if saving else ("none",)}
     for factor in state.posterior.factors:
         if factor not in slate:
-            slate[factor] = state.posterior.choose(factor, arms_open.get(factor), context, rng)
+            slate[factor] = _choose(state, factor, arms_open.get(factor), context, rng, held=held)
     arms = {factor: choice.arm for factor, choice in slate.items()}
     tz = calendar.zone(plan.person.profile.timezone)
     not_before = calendar.send_time(arms["send_hour"], now=now, tz=tz, pace=state.pace)
@@ -165,6 +175,23 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
     effects.count(f"sent_{arms['channel']}")
     effects.out.append(Out(topic=f"content.{arms['channel']}", key=plan.user_id, id=plan.message_id, at=now, message=message))
     _remember(effects, state, plan, items, arms, context, now=now)
+
+
+def _choose(
+    state: ContentState,
+    factor: str,
+    arms: Sequence[str] | None,
+    context: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    held: Mapping[str, str],
+) -> Choice:
+    """The arm that was drawn before a crash, as long as it is still open; else a draw. A message must not change its channel."""
+    drawn = state.posterior.choose(factor, arms, context, rng)
+    arm = held.get(factor)
+    if arm is None or arm not in drawn.propensities:
+        return drawn
+    return replace(drawn, arm=arm, propensity=drawn.propensities[arm])
 
 
 def _remember(

@@ -9,9 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from models.profile import decode, interest
+from models.profile import Pending, decode, encode, interest
+from schemas.messages import Trigger, iso
 from schemas.topics import full_name
-from streams.store import ERASED
+from streams.store import ERASED, Timer, UserWrite
 from tests.streams.shop import NOW, Shop, identify, product, track
 
 
@@ -182,6 +183,36 @@ async def test_a_click_and_an_order_teach_the_policy_once() -> None:
     assert (await shop.store.policy("slate"))["conversion", 0] == once
     arms = shop.pipeline.stats.get(("conversion", 0))
     assert arms is None or arms[1].encode() == once
+
+
+async def test_a_message_decided_again_after_a_crash_keeps_its_id_and_its_channel() -> None:
+    shop = await Shop().stocked()
+    message = await some_message(shop)
+    ref = shop.store.ref(message.user_id)
+    profile = await profile_of(shop, message.user_id)
+    source = next(record for record in shop.log if record.key == message.user_id.encode() and record.topic == "headrace.click")
+    profile.pending[message.campaign] = Pending(
+        due=shop.now - 1,
+        trigger=Trigger(
+            type="cart_abandonment",
+            message_id=message.trigger.message_id,
+            topic="click",
+            partition=source.partition,
+            offset=source.offset,
+            at=iso(shop.now - 2),
+            product_id="cup-2",
+        ),
+        product_ids=["cup-2"],
+    )
+    profile.sends.clear()  # the crash came before the profile was written
+    profile.campaigns.clear()
+    version = (await shop.store.read([ref])).users[ref].version
+    await shop.store.write_users([UserWrite(ref=ref, expected=version, data=encode(profile), ttl_s=1000.0)])
+    await shop.store.set_timers([Timer(ref=ref, name=message.campaign, due=shop.now - 1)])
+
+    again = [one for one in await shop.fire() if getattr(one, "message_id", "") == message.message_id]
+
+    assert [(one.message_id, one.channel) for one in again] == [(message.message_id, message.channel)]
 
 
 async def test_a_conversion_without_a_known_decision_teaches_nothing_and_is_counted() -> None:
