@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -126,7 +125,7 @@ def end_with_parent() -> None:
         return
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(0, 1):  # not sys.stdin: a thread inside its lock is a fatal error when the interpreter ends
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
