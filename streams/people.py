@@ -26,7 +26,6 @@ class Person:
     version: int
     profile: Profile
     changed: bool = False
-    rebuilt: bool = False  # the stored value was corrupt; started anew, counted
 
 
 @dataclass
@@ -161,7 +160,7 @@ def _open(people: People, ref: Ref, user_id: str, blob: Blob, *, dim: int) -> Pe
         return Person(ref=ref, user_id=user_id, version=blob.version, profile=decode(blob.data))
     except ProfileError:
         people.corrupt += 1  # a worker never dies of a stored value: start anew, and say so in the metrics
-        return Person(ref=ref, user_id=user_id, version=blob.version, profile=blank(user_id, dim), rebuilt=True)
+        return Person(ref=ref, user_id=user_id, version=blob.version, profile=blank(user_id, dim))
 
 
 async def load_refs(store: Store, refs: Sequence[Ref], *, dim: int, catalog_seq: int | None) -> tuple[People, dict[Ref, Person]]:

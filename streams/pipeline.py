@@ -92,7 +92,7 @@ class Pipeline:
                 if getattr(fact, "cut", 0):
                     self.metrics.texts_cut.labels(short).inc(fact.cut)
                 facts.append(fact)
-                raw[record.offset] = record
+                raw[id(fact)] = record  # a profile update has no source of its own: the object stands for its record
         started = time.perf_counter()
         await self._settle(short, partition, facts, raw, dead, now=now)
         self.metrics.batch_seconds.labels(short, "settle").observe(time.perf_counter() - started)
@@ -179,14 +179,11 @@ class Pipeline:
         self, topic: str, partition: int, facts: Sequence[Any], raw: dict[int, Record], error: Exception, *, now: float
     ) -> list[Raw]:
         found = []
-        for offset, record in raw.items():
-            if any(getattr(fact, "source", None) and fact.source.offset == offset for fact in facts) or topic == "profiles":
-                detail = f"{type(error).__name__} in stage {topic}"
-                name = full_name(topic, self.settings.prefix)
-                found.append(self._dead(name, partition, record, stage=topic, reason="failed", detail=detail, now=now))
-                self.metrics.events_dead.labels(topic, "failed").inc()
-                if topic == "profiles":
-                    break
+        for record in (raw[id(fact)] for fact in facts):
+            detail = f"{type(error).__name__} in stage {topic}"
+            name = full_name(topic, self.settings.prefix)
+            found.append(self._dead(name, partition, record, stage=topic, reason="failed", detail=detail, now=now))
+            self.metrics.events_dead.labels(topic, "failed").inc()
         return found
 
     def _dead(self, topic: str, partition: int, record: Record, *, stage: str, reason: str, detail: str, now: float) -> Raw:

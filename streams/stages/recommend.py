@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,8 +35,6 @@ class RecommendState:
 
 def rng_for(*parts: object) -> np.random.Generator:
     """A generator that depends on the cause alone: a repeat draws the same."""
-    import hashlib
-
     seed = hashlib.blake2b("|".join(map(str, parts)).encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(seed, "big"))
 

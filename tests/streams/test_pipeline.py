@@ -287,3 +287,23 @@ async def test_a_product_that_is_deleted_is_recommended_no_more() -> None:
     assert sorted(gone)[0] not in shown
     assert full_name("catalog") == "headrace.catalog"
     assert product("a", "b", category="c")["stock"] == 20
+
+
+async def test_of_several_profile_updates_the_poison_one_is_the_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = await Shop().stocked()
+    from streams.stages import recommend as stage
+
+    real = stage.recommend
+
+    def breaks(profile: Any, *args: Any, **more: Any) -> Any:
+        if profile.user_id == "bo":
+            raise ZeroDivisionError
+        return real(profile, *args, **more)
+
+    monkeypatch.setattr(stage, "recommend", breaks)
+
+    await shop.feed("click", *views("ana", "tea-0"), *views("bo", "cup-0"))
+    recommended = await shop.recommend()
+
+    assert [one.user_id for one in recommended] == ["ana"]
+    assert [key for _, key, _, _ in shop.sent.dead] == [b"bo"]
