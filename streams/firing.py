@@ -20,8 +20,10 @@ from streams.decision import Decision, DecisionError, decode_decision
 from streams.effects import Effects
 from streams.people import Person, load_refs
 from streams.pipeline import DIM, Pipeline
-from streams.stages.content import ContentState, content, decision_id_for, pool_keys
+from streams.plan import ContentState, decision_id_for
+from streams.stages.content import content
 from streams.store import Timer
+from streams.wording import pool_keys
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,63 @@
+"""What could be written about, by strategy, and which arm of each factor is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from models.bandit import Choice
+from models.recommend import Pick, recommend
+from streams.plan import ContentState, Plan
+
+
+def draw(
+    state: ContentState,
+    factor: str,
+    arms: Sequence[str] | None,
+    context: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    held: Mapping[str, str],
+) -> Choice:
+    """The arm that was drawn before a crash, as long as it is still open; else a draw. A message must not change its channel."""
+    drawn = state.posterior.choose(factor, arms, context, rng)
+    arm = held.get(factor)
+    if arm is None or arm not in drawn.propensities:
+        return drawn
+    return replace(drawn, arm=arm, propensity=drawn.propensities[arm])
+
+
+def offered_by_strategy(state: ContentState, plan: Plan, rng: np.random.Generator, *, now: float) -> dict[str, list[str]]:
+    """What each strategy would write about. A wait for certain products has them; others ask the shop's own recommender."""
+    n = plan.campaign.max_items
+    if plan.pending.product_ids:
+        return {"personal": list(plan.pending.product_ids)}
+    personal = not plan.person.profile.opted_out
+    picks = _suggested(state, plan, rng, personal=personal, now=now)
+    general = [pick.product_id for pick in _suggested(state, plan, rng, personal=False, now=now)][:n]
+    if not personal:
+        return {"trending": general}
+    due = [pick.product_id for pick in picks if pick.source == "buy_again"]
+    rest = [pick.product_id for pick in picks if pick.source != "buy_again"]
+    offered = {
+        "personal": [pick.product_id for pick in picks][:n],
+        "trending": general,
+        "replenish": [*due, *rest][:n] if due else [],
+    }
+    return {strategy: ids for strategy, ids in offered.items() if ids}
+
+
+def _suggested(state: ContentState, plan: Plan, rng: np.random.Generator, *, personal: bool, now: float) -> list[Pick]:
+    return recommend(
+        plan.person.profile,
+        state.catalogue,
+        state.world,
+        now=now,
+        n=2 * plan.campaign.max_items,
+        surface="message",
+        rng=rng,
+        ranker=state.ranker,
+        personal=personal,
+    )
