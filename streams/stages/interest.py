@@ -53,6 +53,7 @@ HEAT: Mapping[type, tuple[Action, float]] = {  # what an event adds to an item's
 }
 HEAT_HALF_LIFE_S = 7 * 86400.0
 HEAT_LANDMARK = 1_767_225_600.0  # 2026-01-01: weights grow from here, so sums of different times stay comparable
+TRAIL_TOPIC = "click"
 PAIR_WITH_LAST = 4  # items of the trail that a viewed item is counted together with
 PAIR_LINES = 12  # lines of one order that are counted together
 
@@ -123,8 +124,10 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
         lines = products_of(fact)
         items = {line.product_id: item for line in lines if (item := state.catalogue.get(line.product_id)) is not None}
         if fact.source.offset > state.people.fences.get(source, -1):
-            _count(counts.setdefault(source, Counts({}, {}, {}, {})), fact, lines, items, profile.trail)
-        if fact.source.topic == "click" and len(lines) == 1 and type(fact.body) in HEAT:
+            # only the topic that moves the trail may be counted with it: how far it is when another topic is read, nobody decides
+            trail = profile.trail if fact.source.topic == TRAIL_TOPIC else ()
+            _count(counts.setdefault(source, Counts({}, {}, {}, {})), fact, lines, items, trail)
+        if fact.source.topic == TRAIL_TOPIC and len(lines) == 1 and type(fact.body) in HEAT:
             profile.trail = list(dict.fromkeys([lines[0].product_id, *profile.trail]))[:PAIR_WITH_LAST]
         text = text_of(fact)
         feeling = sentiment(text) if text is not None and not isinstance(fact.body, ProductsSearched) else None

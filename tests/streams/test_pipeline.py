@@ -96,6 +96,24 @@ async def test_a_profile_does_not_depend_on_order_or_batches() -> None:
     np.testing.assert_allclose(interest(a, NOW), interest(b, NOW), atol=1e-4)
 
 
+async def test_what_is_counted_together_does_not_depend_on_which_topic_is_read_first() -> None:
+    looks = views("ana", "tea-0", "tea-1", "cup-2")
+    order = track("Order Completed", "ana", at=NOW - 30, mid="o1", order_id="1", products=[{"product_id": "tea-3", "price": 8.0}])
+    both = track(
+        "Order Completed", "ana", at=NOW - 5, mid="o2", order_id="2", products=[{"product_id": "tea-3"}, {"product_id": "cup-4"}]
+    )
+    counted = []
+    for topics in (("click", "conversion"), ("conversion", "click")):
+        shop = await Shop().stocked()
+        for topic in topics:
+            await shop.feed(topic, *(looks if topic == "click" else [order, both]))
+        counted.append(await shop.store.neighbours(["tea-0", "tea-1", "cup-2", "tea-3", "cup-4"], 10))
+
+    assert counted[0] == counted[1]
+    assert {name for name, _ in counted[0]["tea-3"]} == {"cup-4"}
+    assert {name for name, _ in counted[0]["cup-2"]} == {"tea-0", "tea-1"}
+
+
 async def test_an_abandoned_cart_becomes_one_message_with_the_catalogues_price() -> None:
     shop = await Shop().stocked()
     await shop.feed("identity", consents("ana"))
