@@ -18,6 +18,7 @@ Action = Literal["view", "cart", "purchase", "shown", "click"]
 
 ACTIONS: tuple[Action, ...] = ("view", "cart", "purchase", "shown", "click")
 DECISIONS_KEPT = 64  # per shopper; the oldest go first
+LISTS_KEPT = 48  # records of recommended lists and their answers, per shopper; the oldest go first
 NEIGHBOURS_KEPT = 48  # per item
 NEIGHBOURS_SLACK = 16  # newcomers that may gather weight beside the kept ones before the lightest are cut
 CHANGES_PER_READ = 2000  # catalogue changes in one answer: read again until none come
@@ -159,6 +160,12 @@ class Store(Protocol):
 
     async def put_decisions(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
         """Keep records; with `only_new` the first of an id stays. Records of an erased shopper are dropped."""
+
+    async def lists(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
+        """As `decisions`, of recommended lists: kept apart, so that many lists do not push out the decisions of messages."""
+
+    async def put_lists(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
+        """As `put_decisions`, of recommended lists."""
 
     async def policy(self, name: str) -> dict[Source, bytes]:
         """The statistics that each source partition contributed."""

@@ -6,6 +6,8 @@
 | `{uXX}:profile:<ref>`             | string | version (8 bytes) and profile, alias, tombstone  | TTL       |
 | `{uXX}:decisions:<ref>`           | hash   | decision id -> record                            | TTL       |
 | `{uXX}:order:<ref>`               | list   | decision ids, oldest first                       | TTL       |
+| `{uXX}:lists:<ref>`               | hash   | decision id -> recommended list, its answers     | TTL       |
+| `{uXX}:lists-order:<ref>`         | list   | fields of the above, oldest first                | TTL       |
 | `{tN}:due`                        | zset   | ref and timer name, by when to fire              | while set |
 | `{tN}:timers`                     | hash   | ref -> msgpack map of timer name -> due          | while set |
 | `{cN}:fences`                     | hash   | topic NUL partition -> offset counted            | for ever  |
@@ -74,6 +76,12 @@ class Keys:
 
     def order(self, ref: str) -> str:
         return f"{self.root}{{u{ref[:2]}}}:order:{ref}"
+
+    def lists(self, ref: str) -> str:
+        return f"{self.root}{{u{ref[:2]}}}:lists:{ref}"
+
+    def lists_order(self, ref: str) -> str:
+        return f"{self.root}{{u{ref[:2]}}}:lists-order:{ref}"
 
     def due(self, shard: int) -> str:
         return f"{self.root}{{t{shard}}}:due"

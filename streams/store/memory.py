@@ -14,6 +14,7 @@ from streams.store.interface import (
     CHANGES_PER_READ,
     DECISIONS_KEPT,
     ERASED,
+    LISTS_KEPT,
     NEIGHBOURS_KEPT,
     NEIGHBOURS_SLACK,
     TOMBSTONE_TTL_S,
@@ -31,6 +32,8 @@ from streams.store.interface import (
     tombstone,
 )
 
+Records = dict[Ref, tuple[dict[str, bytes], float]]  # by shopper, with the time they expire
+
 
 class MemoryStore:
     """Dictionaries. The clock serves only expiry, so a fixed one never forgets."""
@@ -38,7 +41,8 @@ class MemoryStore:
     def __init__(self, *, salt: bytes = b"headrace", clock: Callable[[], float] = time.time) -> None:
         self._salt, self._clock, self._opened = salt, clock, False
         self._users: dict[Ref, tuple[Blob, float]] = {}  # with the time it expires
-        self._decisions: dict[Ref, tuple[dict[str, bytes], float]] = {}
+        self._decisions: Records = {}
+        self._lists: Records = {}
         self._timers: dict[tuple[Ref, str], tuple[float, float]] = {}  # due, and when to hand it out next
         self._fences: dict[Source, int] = {}
         self._events: dict[str, list[int]] = {}
@@ -127,19 +131,28 @@ class MemoryStore:
         return self._seq
 
     async def decisions(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
-        return [self._kept(ref).get(decision_id) for ref, decision_id in pairs]
+        return [self._kept(self._decisions, ref).get(decision_id) for ref, decision_id in pairs]
 
     async def put_decisions(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
-        for ref, decision_id, data, ttl_s in writes:
+        self._keep(self._decisions, writes, only_new=only_new, most=DECISIONS_KEPT)
+
+    async def lists(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
+        return [self._kept(self._lists, ref).get(name) for ref, name in pairs]
+
+    async def put_lists(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
+        self._keep(self._lists, writes, only_new=only_new, most=LISTS_KEPT)
+
+    def _keep(self, held: Records, writes: Sequence[DecisionWrite], *, only_new: bool, most: int) -> None:
+        for ref, name, data, ttl_s in writes:
             if self._user(ref).data.startswith(ERASED):
                 continue
-            kept = self._kept(ref)
-            if not (only_new and decision_id in kept):
-                kept[decision_id] = data
-            while len(kept) > DECISIONS_KEPT:
+            kept = self._kept(held, ref)
+            if not (only_new and name in kept):
+                kept[name] = data
+            while len(kept) > most:
                 del kept[next(iter(kept))]
-            ends = self._decisions[ref][1] if ref in self._decisions else 0.0
-            self._decisions[ref] = (kept, max(ends, self._clock() + ttl_s))
+            ends = held[ref][1] if ref in held else 0.0
+            held[ref] = (kept, max(ends, self._clock() + ttl_s))
 
     async def policy(self, name: str) -> dict[Source, bytes]:
         return {source: data for source, (_, data) in self._policies.get(name, {}).items()}
@@ -179,10 +192,11 @@ class MemoryStore:
         names = [key for key in self._timers if key[0] == ref]
         removed = {
             "profile": int(bool(user.data) and not user.data.startswith(ERASED)),
-            "decisions": len(self._kept(ref)),
+            "decisions": len(self._kept(self._decisions, ref)) + len(self._kept(self._lists, ref)),
             "timers": len(names),
         }
         self._decisions.pop(ref, None)
+        self._lists.pop(ref, None)
         for key in names:
             del self._timers[key]
         self._users[ref] = (Blob(user.version + 1, tombstone(at)), self._clock() + TOMBSTONE_TTL_S)
@@ -192,7 +206,8 @@ class MemoryStore:
         user = self._user(ref)
         return (
             ({"profile": user.data} if user.data else {})
-            | {f"decision:{decision_id}": data for decision_id, data in self._kept(ref).items()}
+            | {f"decision:{decision_id}": data for decision_id, data in self._kept(self._decisions, ref).items()}
+            | {f"list:{name}": data for name, data in self._kept(self._lists, ref).items()}
             | {f"timer:{name}": repr(due).encode() for (of, name), (due, _) in self._timers.items() if of == ref}
         )
 
@@ -214,10 +229,10 @@ class MemoryStore:
             return ABSENT
         return blob
 
-    def _kept(self, ref: Ref) -> dict[str, bytes]:
-        kept, ends = self._decisions.get(ref, ({}, math.inf))
+    def _kept(self, held: Records, ref: Ref) -> dict[str, bytes]:
+        kept, ends = held.get(ref, ({}, math.inf))
         if ends <= self._clock():
-            del self._decisions[ref]
+            del held[ref]
             return {}
         return kept
 

@@ -20,6 +20,7 @@ from streams.store.interface import (
     CHANGES_PER_READ,
     DECISIONS_KEPT,
     ERASED,
+    LISTS_KEPT,
     NEIGHBOURS_KEPT,
     NEIGHBOURS_SLACK,
     TIMER_SHARDS,
@@ -120,17 +121,22 @@ class RedisStore:
     async def erase(self, ref: Ref, *, at: float) -> dict[str, int]:
         (profile, decisions), timers = await self._wire.run(
             [
-                Call("erase", self._user(ref), [ERASED, tombstone(at), values.milliseconds(TOMBSTONE_TTL_S)]),
+                Call(
+                    "erase",
+                    [*self._user(ref), *self._list_keys(ref)[1:]],
+                    [ERASED, tombstone(at), values.milliseconds(TOMBSTONE_TTL_S)],
+                ),
                 Call("erase_timers", self._timer(ref), [ref]),
             ]
         )
         return {"profile": profile, "decisions": decisions, "timers": timers}
 
     async def scan_user(self, ref: Ref) -> dict[str, bytes]:
-        profile, decisions, timers = await self._wire.run(
+        profile, decisions, lists, timers = await self._wire.run(
             [
                 Call("MGET", [self._keys.profile(ref)]),
                 Call("variants", [self._keys.decisions(ref)]),
+                Call("variants", [self._keys.lists(ref)]),
                 Call("HMGET", [self._timer(ref)[1]], [ref]),
             ]
         )
@@ -138,6 +144,7 @@ class RedisStore:
         return (
             ({"profile": data} if data else {})
             | {f"decision:{field.decode()}": value for field, value in values.pairs(decisions[0])}
+            | {f"list:{field.decode()}": value for field, value in values.pairs(lists[0])}
             | {f"timer:{name}": due.encode() for name, due in (_unpack(timers[0]) if timers[0] else {}).items()}
         )
 
@@ -208,24 +215,35 @@ class RedisStore:
     # --- decisions, policies, texts
 
     async def decisions(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
+        return await self._records(pairs, self._keys.decisions)
+
+    async def put_decisions(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
+        await self._keep(writes, self._user, only_new=only_new, most=DECISIONS_KEPT)
+
+    async def lists(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
+        return await self._records(pairs, self._keys.lists)
+
+    async def put_lists(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
+        await self._keep(writes, self._list_keys, only_new=only_new, most=LISTS_KEPT)
+
+    async def _records(self, pairs: Sequence[tuple[Ref, str]], key: Callable[[Ref], str]) -> list[bytes | None]:
         groups = self._together(list(enumerate(pairs)), by=lambda asked: names.user_tag(asked[1][0]))
-        calls = [
-            Call("decisions", [self._keys.decisions(ref) for _, (ref, _) in group], [id for _, (_, id) in group])
-            for group in groups
-        ]
+        calls = [Call("decisions", [key(ref) for _, (ref, _) in group], [id for _, (_, id) in group]) for group in groups]
         found: list[bytes | None] = [None] * len(pairs)
         for group, reply in zip(groups, await self._wire.run(calls), strict=True):
             for (i, _), raw in zip(group, reply, strict=True):
                 found[i] = raw
         return found
 
-    async def put_decisions(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
+    async def _keep(
+        self, writes: Sequence[DecisionWrite], keys: Callable[[Ref], list[str]], *, only_new: bool, most: int
+    ) -> None:
         calls = []
         for group in self._together(writes, by=lambda write: names.user_tag(write.ref)):
-            args: list[bytes | str | int] = ["1" if only_new else "0", DECISIONS_KEPT, ERASED]
+            args: list[bytes | str | int] = ["1" if only_new else "0", most, ERASED]
             for _, decision_id, data, ttl_s in group:
                 args += (decision_id, data, values.milliseconds(ttl_s))
-            calls.append(Call("put_decisions", [key for write in group for key in self._user(write.ref)], args))
+            calls.append(Call("put_decisions", [key for write in group for key in keys(write.ref)], args))
         await self._wire.run(calls)
 
     async def policy(self, name: str) -> dict[Source, bytes]:
@@ -316,6 +334,9 @@ class RedisStore:
 
     def _user(self, ref: Ref) -> list[str]:
         return [self._keys.profile(ref), self._keys.decisions(ref), self._keys.order(ref)]
+
+    def _list_keys(self, ref: Ref) -> list[str]:
+        return [self._keys.profile(ref), self._keys.lists(ref), self._keys.lists_order(ref)]
 
     def _timer(self, ref: Ref) -> list[str]:
         shard = names.timer_shard(ref, TIMER_SHARDS)

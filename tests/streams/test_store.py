@@ -11,6 +11,7 @@ from streams.store import (
     ABSENT,
     CHANGES_PER_READ,
     DECISIONS_KEPT,
+    LISTS_KEPT,
     NEIGHBOURS_KEPT,
     Blob,
     Counts,
@@ -329,6 +330,30 @@ async def test_a_shopper_keeps_the_latest_decisions_only(store):
     found = await store.decisions([(ana, f"d{i}") for i in range(DECISIONS_KEPT)])
     assert found == [None, None] + [b"d"] * (DECISIONS_KEPT - 2)
     assert len(await store.scan_user(ana)) == DECISIONS_KEPT
+
+
+async def test_recommended_lists_are_kept_apart_from_decisions_and_push_none_of_them_out(store):
+    ana = store.ref("ana")
+    await store.put_decisions([decision(ana, "message")], only_new=True)
+    await store.put_lists([decision(ana, f"l{i}", b"%d" % i) for i in range(LISTS_KEPT + 2)], only_new=True)
+    await store.put_lists([decision(ana, f"l{LISTS_KEPT}", b"again")], only_new=True)
+    await store.put_lists([decision(ana, f"l{LISTS_KEPT + 1}", b"answered")], only_new=False)
+
+    assert await store.decisions([(ana, "message"), (ana, "l9")]) == [b"d", None]
+    found = await store.lists([(ana, f"l{i}") for i in range(LISTS_KEPT + 2)])
+    assert found == [None, None, *(b"%d" % i for i in range(2, LISTS_KEPT + 1)), b"answered"]
+
+
+async def test_recommended_lists_are_exported_and_erased(store):
+    ana, bob = store.ref("ana"), store.ref("bob")
+    await store.put_lists([decision(ana, "l", b"list"), decision(bob, "l", b"bob's")], only_new=True)
+    assert await store.scan_user(ana) == {"list:l": b"list"}
+
+    assert await store.erase(ana, at=5.0) == {"profile": 0, "decisions": 1, "timers": 0}
+    await store.put_lists([decision(ana, "late")], only_new=True)
+
+    assert list(await store.scan_user(ana)) == ["profile"]
+    assert await store.lists([(ana, "l"), (ana, "late"), (bob, "l")]) == [None, None, b"bob's"]
 
 
 async def test_decisions_expire(store):
