@@ -30,7 +30,19 @@ __all__ = [
 KINDS: Final = ("product_introduction", "promotional", "digest")
 CHANNELS: Final = ("email", "push")
 TONES: Final = ("warm", "plain", "playful")
-OCCASIONS: Final = ("any", "cart", "browse", "saving")
+OCCASIONS: Final = (
+    "any",
+    "cart",
+    "browse",
+    "saving",
+    "companion",
+    "price_drop",
+    "back_in_stock",
+    "replenish",
+    "search",
+    "win_back",
+    "welcome",
+)
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "email": ("subject", "preheader", "headline", "body", "cta"),
     "push": ("title", "body", "cta"),
