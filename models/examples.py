@@ -24,7 +24,7 @@ KINDS: Final[tuple[Kind, ...]] = ("order", "impression")
 FORMAT: Final = 1
 MAX_ROWS, MAX_FEATURES = 4096, 1024
 LARGEST: Final = 65_504.0  # of half precision
-_HEAD: Final = struct.Struct("<2sBBBBHHdI")  # magic, format, kind, lengths of the two names, m, f, at, crc32 of all else
+_HEAD: Final = struct.Struct("<2sBBBBHHdfI")  # magic, format, kind, lengths of the two names, m, f, at, weight, crc32 of all else
 _CRC_AT: Final = _HEAD.size - 4
 
 
@@ -39,6 +39,7 @@ class Example:
     at: float  # epoch seconds
     kind: Kind
     feature_version: str
+    zero_weight: float = 1.0  # how many candidates each row with label 0 stands for: of an order, only some are kept
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.labels.shape != self.rows.shape[:1] or self.positions.shape != self.labels.shape:
@@ -58,6 +59,7 @@ def example(
     kind: Kind,
     feature_version: str,
     positions: npt.NDArray[np.integer] | None = None,
+    zero_weight: float = 1.0,
 ) -> Example:
     """An example with its numbers rounded as storage rounds them. rows (m, f), labels (m,), positions (m,)."""
     return Example(
@@ -68,6 +70,7 @@ def example(
         at=at,
         kind=kind,
         feature_version=feature_version,
+        zero_weight=float(np.float32(zero_weight)),
     )
 
 
@@ -82,7 +85,9 @@ def encode_example(one: Example) -> bytes:
         columns.tobytes() + _halves(one.labels).tobytes() + np.clip(one.positions, 0, 65_535).astype("<u2").tobytes(), 1
     )
     rest = surface + version + packed
-    head = _HEAD.pack(b"HE", FORMAT, KINDS.index(one.kind), len(surface), len(version), m, f, one.at, 0)[:_CRC_AT]
+    head = _HEAD.pack(b"HE", FORMAT, KINDS.index(one.kind), len(surface), len(version), m, f, one.at, one.zero_weight, 0)[
+        :_CRC_AT
+    ]
     return head + zlib.crc32(rest, zlib.crc32(head)).to_bytes(4, "little") + rest
 
 
@@ -90,7 +95,7 @@ def decode_example(data: bytes) -> Example:
     """Read a stored example. Raises ShapeError: damaged, or of a format that this program does not know."""
     if len(data) < _HEAD.size:
         raise ShapeError(f"example: {len(data)} bytes are less than a header of {_HEAD.size}")
-    magic, form, kind, s, v, m, f, at, crc = _HEAD.unpack_from(data)
+    magic, form, kind, s, v, m, f, at, zero_weight, crc = _HEAD.unpack_from(data)
     rest = data[_HEAD.size :]
     if magic != b"HE" or form != FORMAT or kind >= len(KINDS):
         raise ShapeError(f"example: begins with {magic!r}, format {form}, kind {kind}; this program reads format {FORMAT}")
@@ -114,6 +119,7 @@ def decode_example(data: bytes) -> Example:
         at=at,
         kind=KINDS[kind],
         feature_version=version,
+        zero_weight=zero_weight,
     )
 
 

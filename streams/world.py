@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from models.profile import Profile, top_categories
-from models.ranker import Ranker
+from models.ranker import Ranker, first_ranker
 from models.recommend import World
 from streams.store import ItemCounts, Store
 
@@ -24,7 +24,7 @@ class WorldReader:
     """Reads what is missing or too old, in a constant number of round trips a batch."""
 
     store: Store
-    ranker: Ranker = field(default_factory=Ranker)
+    ranker: Ranker = field(default_factory=first_ranker)
     _hot: dict[str | None, tuple[float, list[tuple[str, float]]]] = field(default_factory=dict)
     _neighbours: dict[str, tuple[float, list[tuple[str, float]]]] = field(default_factory=dict)
     _counts: dict[str, tuple[float, ItemCounts]] = field(default_factory=dict)

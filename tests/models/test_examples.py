@@ -17,6 +17,7 @@ def a_list(m: int = 20, f: int = 30, seed: int = 0) -> Example:
         at=1_780_000_000.25,
         kind="impression",
         feature_version="f2",
+        zero_weight=5.1,
     )
 
 
@@ -28,6 +29,7 @@ def test_a_list_comes_back_from_storage_number_for_number(m: int) -> None:
     np.testing.assert_array_equal(back.rows, one.rows)
     np.testing.assert_array_equal(back.labels, one.labels)
     np.testing.assert_array_equal(back.positions, one.positions)
+    assert back.zero_weight == one.zero_weight == pytest.approx(5.1)
     assert (back.surface, back.at, back.kind, back.feature_version) == ("home", 1_780_000_000.25, "impression", "f2")
 
 

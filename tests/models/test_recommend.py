@@ -9,7 +9,7 @@ from shopper import DAY, HOUR, NOW, fact, item, shop, vector
 from models.catalog import Catalogue
 from models.features import FEATURES
 from models.profile import Profile, apply, blank
-from models.ranker import Ranker
+from models.ranker import first_ranker
 from models.recommend import Pick, World, recommend
 from schemas.events import Line, OrderCompleted, OrderRefunded, ProductAdded, ProductListViewed, ProductViewed
 
@@ -48,7 +48,7 @@ def ask(
             "n": n,
             "surface": "home",
             "rng": np.random.default_rng(seed),
-            "ranker": Ranker(),
+            "ranker": first_ranker(),
             "personal": True,
             **changes,
         },
@@ -151,7 +151,7 @@ def test_a_message_is_not_explored() -> None:
 
 
 def test_features_are_logged_as_they_were_used() -> None:
-    ranker = Ranker()
+    ranker = first_ranker()
 
     for pick in ask(shopper(), ranker=ranker):
         assert len(pick.features) == len(FEATURES)

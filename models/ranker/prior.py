@@ -1,0 +1,46 @@
+"""The weights with which a shop begins: set by hand, so that it ranks sensibly before the first answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.features import FEATURES, VERSION
+
+PRIOR: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "bias": -3.0,
+        "buy_again": 3.0,
+        "co_visit": 2.0,
+        "session": 0.6,
+        "interest": 0.4,
+        "trending": 0.8,
+        "new": 0.3,
+        "session_cosine": 1.6,
+        "interest_cosine": 1.2,
+        "category_share": 1.0,
+        "brand_share": 0.5,
+        "price_fit": 0.5,
+        "reduced": 0.5,
+        "popularity": 0.6,
+        "click_rate": 2.0,
+        "shown_often": -1.0,
+        "sentiment": 0.5,
+        "turned_to": 0.2,
+    }
+)
+
+
+def prior() -> npt.NDArray[np.float64]:
+    """By feature, (f,); 0 for a feature of which nothing is believed beforehand."""
+    return np.array([PRIOR.get(name, 0.0) for name in FEATURES])
+
+
+def signature() -> bytes:
+    """Tells stored rankers of other features apart."""
+    return hashlib.blake2b("|".join((VERSION, *FEATURES)).encode(), digest_size=8).digest()
