@@ -31,6 +31,7 @@ TEXTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "new": {"en": "New in the shop", "zh": "新品上架"},
         "discover_in": {"en": "Something to discover in {category}", "zh": "发现{category}中的更多商品"},
         "discover": {"en": "Something to discover", "zh": "发现更多商品"},
+        "pinned": {"en": "Picked by the shop", "zh": "店铺精选"},
     }
 )
 LIKE: Final[Mapping[str, str]] = MappingProxyType(
@@ -92,6 +93,11 @@ def _code(scene: Scene, candidate: Candidate, item: Item) -> tuple[str, str | No
     if candidate.number is not None:
         return "new", None, None
     return ("discover_in", None, evidence) if evidence else ("discover", None, None)
+
+
+def pinned(locale: str | None) -> Reason:
+    """Of a product that the shop itself put into the list, and no source suggested."""
+    return Reason(code="pinned", text=TEXTS["pinned"]["zh" if language(locale) == "zh" else "en"])
 
 
 def language(locale: str | None) -> str:
