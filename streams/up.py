@@ -26,7 +26,7 @@ GROUPS = {  # process -> stages; the language model has a process of its own
     "items": "catalog,recommend,content",
 }
 READY_TIMEOUT_S = 90.0
-EMBEDDED_SESSION_S = 6.0
+EMBEDDED_SESSION_S = 2.0  # it waits for half of this, in whole seconds, and drops nobody who is silent for longer
 
 
 def up(settings: Settings) -> int:
@@ -35,7 +35,7 @@ def up(settings: Settings) -> int:
     for warning in settings.warnings:
         log.warning(warning)
     with contextlib.ExitStack() as stack:
-        if not settings.kafka:  # the embedded broker makes a group wait for half its session timeout
+        if not settings.kafka:  # nobody else is in the groups of a broker of our own: a worker joins sooner
             settings = replace(settings, kafka=_kafka(stack), session_timeout_s=EMBEDDED_SESSION_S)
         if not settings.redis:
             settings = replace(settings, redis=_redis(stack))

@@ -8,6 +8,7 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.events import Event
 from faust.serializers.schemas import Schema
+from faust.tables.manager import TableManager
 from faust.transport.drivers import TRANSPORTS
 from faust.types import ConsumerMessage, EventT
 
@@ -28,6 +29,15 @@ class BatchSchema(Schema[bytes, Batch]):
             return Event(app, None, message.value, None, message)
 
         return decode
+
+
+class NoTables(TableManager):
+    """Faust waits a second for tables that might still be declared. There are none: a worker is ready a second earlier."""
+
+    async def on_start(self) -> None:
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
 
 
 class App(faust.App):
@@ -114,6 +124,7 @@ def new_app(
         table_standby_replicas=0,  # no tables: no recovery, no standby, no changelog
         topic_disable_leader=True,  # no __assignor-__leader topic
         topic_allow_declare=False,  # topics are made by ensure_topics
+        TableManager=NoTables,
         store="memory://",
         web_enabled=web,
         web_bind="127.0.0.1",

@@ -12,6 +12,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import SubscriptionState
 from faust import App
 from faust.serializers.schemas import Schema
+from faust.tables.manager import TableManager
 from faust.transport import consumer as faust_consumer
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import TRANSPORTS
@@ -33,10 +34,12 @@ OVERRIDDEN = {  # what we replace, with the arguments that its callers give
     faust_consumer.Consumer.on_stop: ["self"],
     driver.Consumer._new_consumer_thread: ["self"],
     App._create_directories: ["self"],
+    TableManager.on_start: ["self"],
     Schema.compile: ["self", "app", "on_key_decode_error", "on_value_decode_error", "default_propagate"],
 }
 
 CALLED = {  # what we call that is not public
+    TableManager._update_channels: ["self"],
     Fetcher.fetched_records: ["self", "partitions", "timeout", "max_records"],
     Fetcher._create_fetch_waiter: ["self"],
     SubscriptionState.fetch_context: ["self"],
