@@ -47,10 +47,20 @@ class Log:
         n = len(self.arms)
         if not len(self.contexts) == len(self.rewards) == len(self.propensities) == n:
             raise ShapeError("contexts, arms, rewards and propensities must have one row a decision")
-        if n and (self.propensities.min() <= 0.0 or self.propensities.max() > 1.0 + 1e-9):
-            raise ShapeError("propensities must be above 0 and at most 1")
+        if self.propensities.ndim == 2 and self.propensities.shape[1] != self.k:
+            raise ShapeError(f"propensities are {self.propensities.shape}, the log has {self.k} arms")
         if n and not (self.arms.min() >= 0 and self.arms.max() < self.k):
             raise ShapeError(f"arms must be 0 to {self.k - 1}")
+        if n and (self.taken.min() <= 0.0 or self.propensities.max() > 1.0 + 1e-9):
+            raise ShapeError("propensities must be above 0 and at most 1")
+
+    @property
+    def taken(self) -> Vector:
+        """Probability of each arm that was taken, (n,)."""
+        if self.propensities.ndim == 1:
+            return self.propensities
+        result: Vector = self.propensities[np.arange(len(self.arms)), self.arms]
+        return result
 
 
 @dataclass(frozen=True, kw_only=True)
