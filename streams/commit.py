@@ -36,6 +36,8 @@ async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Seq
     done = Committed()
     if effects.decisions:  # before the message: whoever decides again after a crash finds what was decided, and repeats it
         await store.put_decisions(effects.decisions, only_new=True)
+    if effects.lists:
+        await store.put_lists(effects.lists, only_new=True)
     await publisher.send(effects.out, dead)
     if effects.items:
         await store.put_items(effects.items)
@@ -68,6 +70,8 @@ async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Seq
         await store.write_users(effects.thaw)  # losing this race is harmless: the alias keeps a copy that is merged already
     if effects.outcomes:
         await store.put_decisions(effects.outcomes, only_new=False)
+    if effects.answers:
+        await store.put_lists(effects.answers, only_new=False)
     cleared = [timer for timer in effects.cleared if timer.ref not in done.users]
     if cleared:
         await store.clear_timers(cleared)

@@ -66,6 +66,8 @@ class Effects:
     policy: list[PolicyWrite] = field(default_factory=list)
     decisions: list[DecisionWrite] = field(default_factory=list)  # first writer wins
     outcomes: list[DecisionWrite] = field(default_factory=list)  # rewards joined: replaces the record
+    lists: list[DecisionWrite] = field(default_factory=list)  # recommended lists, first writer wins
+    answers: list[DecisionWrite] = field(default_factory=list)  # what was done with a list: replaces the record
     timers: list[Timer] = field(default_factory=list)
     cleared: list[Timer] = field(default_factory=list)  # claimed timers that are done
     items: dict[str, bytes | None] = field(default_factory=dict)
