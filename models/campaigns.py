@@ -4,7 +4,7 @@ Three rules, each a function of one fact and of the profile after that fact was 
 happened and when, not the order in which it was heard:
 
 - cart    waits from the newest cart update while something lies in the cart; an order empties it (Braze's cart rules)
-- browse  waits from the newest view of a product that is neither in the cart nor bought since
+- browse  waits from the newest view of a product that was neither put in the cart nor bought since
 - digest  is due at the end of the shopper's own period, so that any number of events sets one and the same time
 """
 
@@ -19,6 +19,7 @@ from typing import Protocol
 from models.campaign_file import Campaign, load
 from models.holdout import bucket
 from models.profile import Pending
+from models.profile.state import seconds
 from schemas.events import Fact, Line
 from schemas.messages import Trigger, iso
 
@@ -44,6 +45,8 @@ class Shopper(Protocol):
     def cart_since(self) -> float: ...  # what was put in before is gone
     @property
     def bought(self) -> Mapping[str, tuple[int, float, float]]: ...  # product -> (times, first, last)
+    @property
+    def recent(self) -> Sequence[tuple[str, float, str]]: ...  # product, when it was last turned to, how
     @property
     def pending(self) -> Mapping[str, Pending]: ...
 
@@ -102,13 +105,15 @@ def _browse(case: Case) -> Pending | None:
     fact, campaign, held = case.fact, case.campaign, case.held
     products = _products(fact)
     if fact.event in (ADDED, ORDER) and held is not None:
-        left = [product_id for product_id in held.product_ids if product_id not in products]
+        looks = {product_id: at for product_id, at, _ in case.shopper.recent}  # a look after this fact may be heard before it
+        until = seconds(fact.at) if fact.event == ORDER else fact.at
+        left = [product_id for product_id in held.product_ids if product_id not in products or looks.get(product_id, 0.0) > until]
         return _kept(case, held, left) if left else None
     if fact.event not in campaign.triggers:
         return held
     looked_at = [product_id for product_id in products if not _taken(case.shopper, product_id, since=fact.at)]
     due = fact.at + campaign.wait_s / case.pace
-    if not looked_at:  # bought or in the cart since: no product to write about, but the shopper is still looking around
+    if not looked_at:  # bought or put in the cart since: no product to write about, but the shopper is still looking around
         if held is None or not _newer(case, due, held):
             return held
         return Pending(due=due, trigger=_waiting(case, due, products).trigger, product_ids=held.product_ids, prices=held.prices)
@@ -139,9 +144,10 @@ RULES: Mapping[str, Callable[[Case], Pending | None]] = MappingProxyType({"cart"
 
 
 def _taken(shopper: Shopper, product_id: str, *, since: float) -> bool:
-    quantity, _ = shopper.cart.get(product_id, (0, 0.0))
+    """Put into the cart, or bought, at `since` or later. What has been in the cart for longer is refused when the wait is over."""
+    quantity, put_in = shopper.cart.get(product_id, (0, 0.0))
     bought = shopper.bought.get(product_id)
-    return quantity > 0 or (bought is not None and bought[2] >= since)
+    return (quantity > 0 and put_in >= since) or (bought is not None and bought[2] >= since)
 
 
 def _products(fact: Fact) -> list[str]:

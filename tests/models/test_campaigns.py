@@ -47,6 +47,7 @@ class AShopper:
     cart: dict[str, tuple[int, float]] = field(default_factory=dict)
     cart_since: float = 0.0
     bought: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    recent: list[tuple[str, float, str]] = field(default_factory=list)
     pending: dict[str, Pending] = field(default_factory=dict)
 
     def live(self, body: Body, *, at: float, campaigns: dict[str, Campaign], pace: float = 1.0, late: bool = False) -> "AShopper":
@@ -229,8 +230,8 @@ def test_a_product_that_went_into_the_cart_is_no_abandoned_view():
     assert ana.pending == {}
 
 
-def test_viewing_what_lies_in_the_cart_or_was_just_bought_starts_nothing():
-    in_cart = AShopper(cart={"beans": (1, 50.0)})
+def test_viewing_what_was_put_into_the_cart_or_bought_since_starts_nothing():
+    in_cart = AShopper(cart={"beans": (1, 120.0)})
     just_bought = AShopper(bought={"beans": (1, 120.0, 120.0)})
 
     assert in_cart.live(viewed("beans"), at=100, campaigns=BROWSE).pending == {}
@@ -241,6 +242,48 @@ def test_viewing_again_what_was_bought_long_ago_starts_a_wait():
     ana = AShopper(bought={"beans": (1, 50.0, 50.0)}).live(viewed("beans"), at=100, campaigns=BROWSE)
 
     assert ana.pending["browse_abandonment"].product_ids == ["beans"]
+
+
+@pytest.mark.parametrize(
+    "afternoon",
+    [
+        {"looks": [(viewed("beans"), 100.0), (viewed("beans"), 300.0)], "orders": [(order("beans"), 200.0)]},
+        {"looks": [(viewed("beans"), 100.0), (viewed("cup"), 300.0)], "orders": [(order("beans", "cup"), 310.0)]},
+        {"looks": [(viewed("cup"), 100.2), (viewed("beans"), 200.6)], "orders": [(order("beans"), 200.5)]},
+        {"looks": [(added("beans"), 100.0), (viewed("beans"), 300.0)], "orders": [(order("cup"), 200.0)]},
+        {"looks": [(viewed("beans"), 50.0), (added("beans"), 100.0)], "orders": [(order("cup"), 200.0)]},
+        {"looks": [(viewed("beans"), 100.0), (added("cup"), 300.0), (viewed("cup"), 350.0)], "orders": [(order("beans"), 320.0)]},
+    ],
+)
+def test_a_look_and_an_order_from_two_topics_leave_the_same_wait_whichever_is_heard_first(afternoon):
+    """Looks and cart come by one topic, in order; orders by another."""
+    looks, orders = afternoon["looks"], afternoon["orders"]
+    waits = []
+    for order_heard_before in range(len(looks) + 1):
+        ana = blank("ana")
+        for body, at in [*looks[:order_heard_before], *orders, *looks[order_heard_before:]]:
+            fact = a_fact(body, at=at)
+            apply(ana, fact)
+            for change in arm(fact, ana, BROWSE):
+                if change.pending is None:
+                    ana.pending.pop(change.campaign)
+                else:
+                    ana.pending[change.campaign] = change.pending
+        held = ana.pending.get("browse_abandonment")
+        waits.append(None if held is None else (held.due, held.trigger.message_id, sorted(held.product_ids)))
+
+    assert len(set(map(str, waits))) == 1, waits
+
+
+def test_a_look_after_the_order_that_was_heard_before_it_still_counts():
+    ana = blank("ana")
+    for body, at in [(viewed("beans"), 100.0), (viewed("beans"), 300.0), (order("beans"), 200.0)]:
+        fact = a_fact(body, at=at)
+        apply(ana, fact)
+        for change in arm(fact, ana, BROWSE):
+            ana.pending[change.campaign] = change.pending
+
+    assert ana.pending["browse_abandonment"].due == 300.0 + BROWSE["browse_abandonment"].wait_s
 
 
 def test_a_busy_week_makes_one_digest_and_the_next_week_another():
