@@ -26,10 +26,12 @@ from streams.effects import Effects
 from streams.encoding import Encoding
 from streams.ops.letters import attempt_of
 from streams.ops.metrics import Metrics
-from streams.people import People, load
+from streams.people import People, Person, load
 from streams.publish import Raw, Sender
 from streams.record import Record
+from streams.rules_watch import RulesWatch
 from streams.settings import Settings
+from streams.snapshot import RankerReader
 from streams.stages.catalog import catalog
 from streams.stages.catalog import text_of as product_text
 from streams.stages.feedback import FeedbackState, decision_id_of, feedback, message_of, refers, token_of
@@ -62,6 +64,8 @@ class Pipeline:
         self.metrics, self.clock = metrics, clock
         self.catalogue = Catalogue(DIM)
         self.world = WorldReader(store)
+        self.ranker = RankerReader(store)
+        self.rules = RulesWatch(settings.rules)
         self.campaigns = campaigns.load(settings.campaigns)
         self.stats: dict[tuple[str, int], tuple[int, Stats]] = {}
         self.secret = settings.secret_key
@@ -227,6 +231,19 @@ class Pipeline:
             offset = (await self.store.policy_offsets(POLICY)).get(source, -1)
             data = (await self.store.policy(POLICY)).get(source)
             self.stats[source] = (offset, Stats.decode(data) if data else Stats())
+    async def recommend_state(self, people: People, persons: Iterable[Person], *, now: float) -> RecommendState:
+        """What a list is made from: everybody's trends, the newest ranker, the rules of this moment."""
+        return RecommendState(
+            people=people,
+            catalogue=self.catalogue,
+            world=await self.world.read([person.profile for person in persons], now=now),
+            ranker=await self.ranker.refresh(now),
+            ranker_name=self.ranker.name,
+            secret=self.secret,
+            encoder=self.encoding.name,
+            rules=self.rules.current(now),
+        )
+
         return self.stats[source]
 
 
@@ -324,15 +341,7 @@ async def _recommend(
         return Effects(), None
     people = await self.people(update.user_id for update in due)
     persons = [person for update in due if (person := people.get(update.user_id)) is not None]
-    state = RecommendState(
-        people=people,
-        catalogue=self.catalogue,
-        world=await self.world.read([person.profile for person in persons], now=now),
-        ranker=self.world.ranker,
-        secret=self.secret,
-        encoder=self.encoding.name,
-    )
-    return await recommend_stage(due, state, now=now), None
+    return await recommend_stage(due, await self.recommend_state(people, persons, now=now), now=now), None
 
 
 async def _privacy(

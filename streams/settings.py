@@ -22,7 +22,7 @@ __all__ = ["SECRETS", "Settings"]
 
 PREFIX = "HEADRACE_"
 DEMO_DIVISOR = 1800.0  # half an hour is a second
-SECRETS = ("secret", "token", "kafka_password", "redis_password", "generator_key")
+SECRETS = ("secret", "token", "api_token", "kafka_password", "redis_password", "generator_key")
 MIN_SECRET_CHARS = 16
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -45,6 +45,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "holdout_global": (0, 0.5),
     "holdout_campaign": (0, 0.5),
     "web_port": (0, 65_535),
+    "api_port": (0, 65_535),
 }
 
 
@@ -85,6 +86,7 @@ class Settings:
     secret: str = ""  # signs decision tokens; `read` makes one up, with a warning, where it is unset
     pace: str = "live"  # "demo" divides every campaign wait by 1,800 and turns quiet hours off
     campaigns: Path | None = None  # campaign definitions; unset: those that ship with Headrace
+    rules: Path | None = None  # what may be recommended where (streams/rules.yaml is a commented start); unset: no rules
     debounce_s: float = 5.0  # at most one recommendation for a shopper and surface in this time
     late_s: float = 72 * 3600.0  # an older event moves the profile and triggers nothing
     policy_refresh_s: float = 5.0  # how old the policy of a decision may be
@@ -105,6 +107,9 @@ class Settings:
     web_host: str = "127.0.0.1"
     web_port: int = 0  # 0: any free port, written to the log
     token: str = ""  # bearer token of the console and the admin pages; required where web_host is not loopback
+    api_host: str = "127.0.0.1"  # of `headrace api`, which answers with recommendations
+    api_port: int = 0  # 0: any free port, written to the log
+    api_token: str = ""  # bearer token of the API; required where api_host is not loopback
     log_level: str = "info"
     log_format: str = "json"  # or "text" for people
 
@@ -289,10 +294,12 @@ def contradictions(settings: Settings) -> list[str]:
         problems.append(f"{variable('kafka_username')} and its password need {variable('kafka_mechanism')}")
     if bool(settings.kafka_certfile) != bool(settings.kafka_keyfile):
         problems.append(f"{variable('kafka_certfile')} and {variable('kafka_keyfile')} go together")
-    for name in ("kafka_cafile", "kafka_certfile", "kafka_keyfile", "campaigns"):
+    for name in ("kafka_cafile", "kafka_certfile", "kafka_keyfile", "campaigns", "rules"):
         path: Path | None = getattr(settings, name)
         if path is not None and not path.is_file():
             problems.append(f"{variable(name)} is not a file: {path}")
+    if not loopback(settings.api_host) and not settings.api_token:
+        problems.append(f"{variable('api_host')} is open to the network: set {variable('api_token')} too, or keep it on 127.0.0.1")
     if 0 < len(settings.secret) < MIN_SECRET_CHARS:
         problems.append(f"{variable('secret')} must have {MIN_SECRET_CHARS} characters or more, has {len(settings.secret)}")
     if settings.generator.startswith("openai:") and not is_http(settings.generator.removeprefix("openai:")):
