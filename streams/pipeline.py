@@ -174,10 +174,17 @@ class Pipeline:
         if not self._waits:
             self._waits = True
             log.warning("waiting: %s", error)
-        self.waiting(str(error))
-        self.metrics.retries.labels("commit", type(error).__name__).inc()
-        await back_off(attempt + 1)
-        return attempt + 1
+        while True:
+            self.waiting(str(error))
+            self.metrics.retries.labels("commit", type(error).__name__).inc()
+            attempt += 1
+            await back_off(attempt)
+            try:  # a full store is read and not written: computing again would publish the same records again
+                await self.store.ping()
+            except TransientError as still:
+                error = still
+            else:
+                return attempt
 
     def _poison(
         self, topic: str, partition: int, facts: Sequence[Any], raw: dict[int, Record], error: Exception, *, now: float
@@ -224,13 +231,6 @@ class Pipeline:
             self.metrics.rebuilt_profiles.inc(people.corrupt)
         return people
 
-    async def policy_of(self, source: tuple[str, int]) -> tuple[int, Stats]:
-        """Cumulative statistics of a source partition with the offset they include."""
-        if source not in self.stats:
-            # offsets first: statistics read later can only include more, and then the compare-and-set refuses
-            offset = (await self.store.policy_offsets(POLICY)).get(source, -1)
-            data = (await self.store.policy(POLICY)).get(source)
-            self.stats[source] = (offset, Stats.decode(data) if data else Stats())
     async def recommend_state(self, people: People, persons: Iterable[Person], *, now: float) -> RecommendState:
         """What a list is made from: everybody's trends, the newest ranker, the rules of this moment."""
         return RecommendState(
@@ -244,6 +244,13 @@ class Pipeline:
             rules=self.rules.current(now),
         )
 
+    async def policy_of(self, source: tuple[str, int]) -> tuple[int, Stats]:
+        """Cumulative statistics of a source partition with the offset they include."""
+        if source not in self.stats:
+            # offsets first: statistics read later can only include more, and then the compare-and-set refuses
+            offset = (await self.store.policy_offsets(POLICY)).get(source, -1)
+            data = (await self.store.policy(POLICY)).get(source)
+            self.stats[source] = (offset, Stats.decode(data) if data else Stats())
         return self.stats[source]
 
 

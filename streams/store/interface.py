@@ -129,7 +129,7 @@ class Store(Protocol):
         """Let go of connections."""
 
     async def ping(self) -> None:
-        """Return if the store answers."""
+        """Return if the store answers and takes writes."""
 
     def ref(self, user_id: str) -> Ref:
         """The name of a shopper in this store."""

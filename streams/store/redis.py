@@ -62,21 +62,23 @@ class RedisStore:
     async def open(self) -> None:
         await self._wire.open()
         shards = self._shards or (CLUSTER_SHARDS if self._wire.cluster else 1)
-        meta = [self._keys.meta]
-        *_, (salt, held) = await self._wire.run(
-            [
-                Call("HSETNX", meta, ["salt", secrets.token_bytes(32)]),
-                Call("HSETNX", meta, ["shards", shards]),
-                Call("HMGET", meta, ["salt", "shards"]),
-            ]
-        )
+        meta, names_of_both = [self._keys.meta], ["salt", "shards"]
+        ((salt, held),) = await self._wire.run([Call("HMGET", meta, names_of_both)])
+        if salt is None or held is None:  # only then: a full server takes no writes, and must still be read and erased from
+            *_, (salt, held) = await self._wire.run(
+                [
+                    Call("HSETNX", meta, ["salt", secrets.token_bytes(32)]),
+                    Call("HSETNX", meta, ["shards", shards]),
+                    Call("HMGET", meta, names_of_both),
+                ]
+            )
         self._salt, self._shards = salt, int(held)
 
     async def close(self) -> None:
         await self._wire.close()
 
     async def ping(self) -> None:
-        await self._wire.run([Call("EXISTS", [self._keys.meta])])
+        await self._wire.run([Call("HSETNX", [self._keys.meta], ["salt", self._salt])])  # changes nothing, refused where a write is
 
     def ref(self, user_id: str) -> Ref:
         return names.ref(self._salt, user_id)

@@ -162,7 +162,7 @@ class Wire:
             case NoPermissionError():
                 return FatalError(f"{at} forbids a command or key to this user ({said}): extend its ACL")
             case OutOfMemoryError():
-                return FatalError(f"{at} is full: raise maxmemory, or erase what is no longer needed")
+                return TransientError(f"{at} is full: raise maxmemory, or erase what is no longer needed")
             case ReadOnlyError():
                 return FatalError(f"{at} is a read-only replica: point HEADRACE_REDIS at the primary")
             case InvalidResponse():

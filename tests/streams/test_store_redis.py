@@ -330,14 +330,15 @@ async def test_a_unix_socket_will_do(tmp_path):
             assert len(await store.scan_user(await fill(store))) == 6
 
 
-async def test_a_full_server_is_fatal_changes_nothing_and_can_still_erase(tmp_path):
+async def test_a_full_server_is_waited_for_changes_nothing_and_can_still_erase(tmp_path):
     with running_redis(tmp_path, "--maxmemory-policy", "noeviction") as server, contextlib.closing(server.client()) as behind:
-        async with open_store(server.url) as store:
+        async with open_store(server.url, prefix="shop") as store:
             ana, bob = await fill(store), store.ref("bob")
             before = dump(behind)
             behind.config_set("maxmemory", 1)
             counts = Counts({("tea", "view"): 1}, {"tea": 1.0}, {}, {})
             for write in (
+                store.ping(),
                 store.write_users([UserWrite(ana, 1, b"", 1.0), UserWrite(bob, 0, b"", 1.0)]),
                 store.count(0, "click", expected=1, offset=2, counts=counts),
                 store.put_decisions([DecisionWrite(ana, "e", b"", 1.0)], only_new=True),
@@ -346,13 +347,14 @@ async def test_a_full_server_is_fatal_changes_nothing_and_can_still_erase(tmp_pa
                 store.put_items({"hat": b"hat"}),
                 store.put_variants("pool", {"v2": b""}),
             ):
-                with pytest.raises(FatalError, match="is full: raise maxmemory") as caught:
+                with pytest.raises(TransientError, match="is full: raise maxmemory") as caught:
                     await write
                 assert "\n" not in str(caught.value)
 
             assert dump(behind) == before
             assert (await store.read([ana])).users[ana] == (1, b"profile of ana")
-            assert await store.erase(ana, at=1.0) == {"profile": 1, "decisions": 3, "timers": 2}
+            async with open_store(server.url, prefix="shop") as another:
+                assert await another.erase(ana, at=1.0) == {"profile": 1, "decisions": 3, "timers": 2}
 
 
 async def test_a_server_that_evicts_is_refused_at_the_start(tmp_path):
