@@ -1,0 +1,1 @@
+"""Baselines that need a peer library, and how every baseline was tuned."""
