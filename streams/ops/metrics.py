@@ -68,6 +68,10 @@ class Metrics:
         self.rewards = Counter("headrace_rewards", "Outcomes credited to a decision", ["kind"], registry=r)
         self.rewards_unknown = Counter("headrace_rewards_unknown", "Outcomes without a known decision", ["topic"], registry=r)
 
+        # HTTP: status is that of the answer.
+        self.api_requests = Counter("headrace_api_requests", "Recommendations asked for over HTTP", ["outcome"], registry=r)
+        self.api_seconds = Histogram("headrace_api_seconds", "Time of an answer", buckets=SECONDS, registry=r)
+
         # Models: model is "encoder" or "generator", outcome "ok" or why not.
         self.model_requests = Counter("headrace_model_requests", "Calls of a model", ["model", "outcome"], registry=r)
         self.model_seconds = Histogram("headrace_model_seconds", "Time of a call", ["model"], buckets=SECONDS, registry=r)

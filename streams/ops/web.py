@@ -26,8 +26,16 @@ PUBLIC = ("/health", "/ready", "/metrics")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def application(health: Health, metrics: Metrics, *, token: str = "", routes: Iterable[web.RouteDef] = ()) -> web.Application:
-    """The probes plus `routes`, which stand behind the token."""
+def application(
+    health: Health,
+    metrics: Metrics,
+    *,
+    token: str = "",
+    routes: Iterable[web.RouteDef] = (),
+    variable: str = "HEADRACE_TOKEN",
+    public: Iterable[str] = (),
+) -> web.Application:
+    """The probes plus `routes`, which stand behind the token of `variable`, but for the paths that are `public`."""
 
     async def alive(_request: web.Request) -> web.Response:
         stuck = health.stuck()
@@ -43,24 +51,25 @@ def application(health: Health, metrics: Metrics, *, token: str = "", routes: It
         metrics.ready.set((await health.ready()).ok)
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app = web.Application(middlewares=[guard(token)])
+    app = web.Application(middlewares=[guard(token, variable=variable, public=(*PUBLIC, *public))])
     app.add_routes([web.get("/health", alive), web.get("/ready", ready), web.get("/metrics", numbers), *routes])
     return app
 
 
-def guard(token: str) -> Middleware:
+def guard(token: str, *, variable: str = "HEADRACE_TOKEN", public: Iterable[str] = PUBLIC) -> Middleware:
     """Lets probes through, and the rest only with the token or, where there is none, from this machine."""
+    open_paths = frozenset(public)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in PUBLIC:
+        if request.path in open_paths:
             return await handler(request)
         if token:
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode(), token.encode()):
                 raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"}, text="a bearer token is needed\n")
         elif request.remote not in LOOPBACK or request.url.host not in LOOPBACK:
-            raise web.HTTPForbidden(text="set HEADRACE_TOKEN to reach this page from another machine\n")
+            raise web.HTTPForbidden(text=f"set {variable} to reach this page from another machine\n")
         return await handler(request)
 
     return check
