@@ -10,11 +10,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaClient
-from aiokafka.errors import KafkaError
-
+from models.encoder import weights
 from schemas.errors import FatalError, PipelineError
 from schemas.topics import full_name
+from streams.connect import Unreachable, check_kafka, connect_store, together
 from streams.encoding import Encoding
 from streams.firing import Firing
 from streams.ops.health import Health, Watchdog
@@ -25,8 +24,7 @@ from streams.ops.supervise import GIVE_UP, end_with_parent
 from streams.ops.web import application, serve
 from streams.pipeline import VERSION, Pipeline
 from streams.publish import Publisher
-from streams.settings import Settings, without_password
-from streams.store import Store
+from streams.settings import Settings
 from streams.store.redis import RedisStore
 from streams.transport import App, Batch, BatchSchema, credentials, new_app
 
@@ -40,7 +38,6 @@ TOPICS_OF = {  # stage -> input topics, in the order of the picture
     "feedback": ("conversion",),
     "privacy": ("identity", "privacy"),
 }
-CONNECT_TIMEOUT_S = 8.0
 
 
 def run_worker(settings: Settings, *, stages: Sequence[str]) -> int:
@@ -59,7 +56,8 @@ def run_worker(settings: Settings, *, stages: Sequence[str]) -> int:
             started = worker.health.started
     except PipelineError as error:
         print(f"headrace worker: {error}", file=sys.stderr, flush=True)
-        return 1 if started else GIVE_UP  # what never started would fail again; what ran may run again
+        again = started or isinstance(error, Unreachable)  # a wrong setting would fail again; a server may come back
+        return 1 if again else GIVE_UP
 
 
 class Worker:
@@ -136,10 +134,11 @@ class Worker:
         return 0
 
     async def _connect(self, stack: contextlib.AsyncExitStack) -> None:
-        """Redis and Kafka, each with a clear word within ten seconds when it is not there."""
-        await connect_store(self.store, self.settings)
+        """Redis and Kafka, each with a clear word within ten seconds when it is not there. So for a model that is not."""
+        if self.settings.encoder != "hash" and {"interest", "catalog"} & set(self.stages):
+            weights(self.settings.encoder)  # it is loaded at the first text, and a text is no time to find that it is missing
         stack.push_async_callback(self.store.close)
-        await check_kafka(self.settings)
+        await together(connect_store(self.store, self.settings), check_kafka(self.settings))
         await self.publisher.open()
         stack.push_async_callback(self.publisher.close)
         stack.push_async_callback(self.encoding.close)
@@ -217,26 +216,3 @@ def _leave() -> None:
 
     logging.shutdown()
     os._exit(70)
-
-
-async def connect_store(store: Store, settings: Settings) -> None:
-    """FatalError in one line when Redis does not answer, or not to us."""
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await store.open()
-    except TimeoutError as error:
-        raise FatalError(f"Redis at {without_password(settings.redis)} does not answer: check HEADRACE_REDIS") from error
-    except PipelineError as error:
-        raise FatalError(f"{error} (HEADRACE_REDIS)") from error
-
-
-async def check_kafka(settings: Settings) -> None:
-    """FatalError in one line when no broker answers."""
-    client = AIOKafkaClient(request_timeout_ms=5000, **settings.kafka_client())
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await client.bootstrap()
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise FatalError(f"Kafka at {settings.kafka} does not answer ({type(error).__name__}): check HEADRACE_KAFKA") from error
-    finally:
-        await client.close()

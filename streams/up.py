@@ -14,10 +14,12 @@ from dataclasses import replace
 import aiohttp
 
 from streams.broker import ensure_topics
+from streams.connect import connect_store, together
 from streams.embedded import EmbeddedKafka, EmbeddedRedis
 from streams.ops.logging import configure
 from streams.ops.supervise import Child, supervise
 from streams.settings import Settings
+from streams.store.redis import RedisStore
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,9 @@ def _redis(stack: contextlib.ExitStack) -> str:
 
 
 async def _run(settings: Settings) -> int:
-    await ensure_topics(settings.kafka_client(), prefix=settings.prefix, partitions=settings.partitions)
+    await together(
+        redis_answers(settings), ensure_topics(settings.kafka_client(), prefix=settings.prefix, partitions=settings.partitions)
+    )
     ports = dict(zip([*GROUPS, "writer"], free_ports(len(GROUPS) + 1), strict=True))
     env = settings.environ()
     children = [
@@ -77,6 +81,15 @@ async def _run(settings: Settings) -> int:
         teller.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await teller
+
+
+async def redis_answers(settings: Settings) -> None:
+    """FatalError in one line where it does not: said once here, not by every worker, which would be started again and again."""
+    store = RedisStore(settings.redis_url, prefix=settings.prefix)
+    try:
+        await connect_store(store, settings)
+    finally:
+        await store.close()
 
 
 async def _tell_when_ready(settings: Settings, ports: dict[str, int]) -> None:

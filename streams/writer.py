@@ -20,8 +20,8 @@ from models.encoder import Encoder
 from models.generator import TextGenerator, generator_for
 from models.hashing import HashEncoder
 from schemas.errors import PipelineError, TransientError
-from streams.app import connect_store
 from streams.commit import back_off
+from streams.connect import Unreachable, connect_store
 from streams.ops.health import Health
 from streams.ops.logging import configure
 from streams.ops.metrics import Metrics
@@ -53,7 +53,7 @@ def run_writer(settings: Settings) -> int:
         return asyncio.run(Writer(settings).run())
     except PipelineError as error:
         print(f"headrace writer: {error}", file=sys.stderr, flush=True)
-        return GIVE_UP
+        return 1 if isinstance(error, Unreachable) else GIVE_UP
 
 
 class Writer:
