@@ -23,16 +23,16 @@ DIM = 16  # features of a context, without the bias
 LANDMARK_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z, when a decision weighs 1
 HALF_LIFE_S = 14 * 86_400.0
 MAX_HALF_LIVES = 900.0  # either side of the landmark; float64 ends at 1,023
-FORMAT = 1
-_HEAD = struct.Struct("<2sBHddII")  # magic, format, dim, half_life_s, landmark_s, arms, slots of reward by delay
+FORMAT = 2
+BUCKETS = len(delays.EDGES_S)
+_HEAD = struct.Struct("<2sBHddI")  # magic, format, dim, half_life_s, landmark_s, arms
 _SLOT = struct.Struct("<id")
-_MASS = struct.Struct(f"<i{len(delays.EDGES_S)}d")
 
 
 class Arm:
     """Weighted sums over the decisions that took one arm: d = dim + 1 (bias last)."""
 
-    __slots__ = ("a", "b", "n", "sum_r", "sum_r2", "young")
+    __slots__ = ("a", "b", "came", "n", "sum_r", "sum_r2", "young")
 
     def __init__(self, dim: int) -> None:
         self.a: Vector = np.zeros((dim + 1, dim + 1))  # sum of w x x'
@@ -41,6 +41,7 @@ class Arm:
         self.sum_r = 0.0
         self.sum_r2 = 0.0
         self.young: dict[int, float] = {}  # the part of n by time slot, for decisions whose rewards may still come
+        self.came: Vector = np.zeros(BUCKETS)  # absolute reward by how long after the decision it came
 
     def add(self, other: Arm) -> None:
         self.a += other.a
@@ -50,19 +51,19 @@ class Arm:
         self.sum_r2 += other.sum_r2
         for slot, weight in other.young.items():
             self.young[slot] = self.young.get(slot, 0.0) + weight
+        self.came += other.came
 
 
 class Stats:
     """Everything the policy has learnt, as sums. Two of them add up to what one central learner would hold."""
 
-    __slots__ = ("arms", "dim", "half_life_s", "mass")
+    __slots__ = ("arms", "dim", "half_life_s")
 
     def __init__(self, dim: int = DIM, *, half_life_s: float = HALF_LIFE_S) -> None:
         if dim < 1 or half_life_s <= 0:
             raise ShapeError(f"policy needs a positive dim and half-life, got {dim} and {half_life_s}")
         self.dim, self.half_life_s = dim, half_life_s
         self.arms: dict[tuple[str, str], Arm] = {}
-        self.mass: dict[int, list[float]] = {}  # absolute reward by time slot of the decision and by delay
 
     def weight(self, at: float) -> float:
         """What a decision taken `at` weighs in the sums."""
@@ -97,7 +98,7 @@ class Stats:
         if sums is None:
             sums = self.arms[factor, arm] = Arm(self.dim)
         if new:
-            sums.a += np.outer(w * x, x)
+            sums.a += w * np.outer(x, x)  # in this order it is symmetric to the last bit, as its stored half is
             sums.n += w
             delays.expose(sums.young, at=at, amount=w)
         if reward_delta:
@@ -105,7 +106,7 @@ class Stats:
             sums.sum_r += w * reward_delta
             sums.sum_r2 += w * reward_delta * (2.0 * before + reward_delta)
             if after_s is not None:
-                delays.note(self.mass, at=at, after_s=after_s, amount=w * abs(reward_delta))
+                delays.note(sums.came, after_s=after_s, amount=w * abs(reward_delta))
 
     def copy(self) -> Stats:
         """An independent twin: updating one does not change the other."""
@@ -114,27 +115,27 @@ class Stats:
     def encode(self) -> bytes:
         """Canonical bytes: equal sums have equal bytes. Only the upper triangle of each symmetric matrix is kept."""
         rows, cols = np.triu_indices(self.dim + 1)
-        parts = [_HEAD.pack(b"HB", FORMAT, self.dim, self.half_life_s, LANDMARK_S, len(self.arms), len(self.mass))]
+        parts = [_HEAD.pack(b"HB", FORMAT, self.dim, self.half_life_s, LANDMARK_S, len(self.arms))]
         for (factor, arm), sums in sorted(self.arms.items()):
             for name in (factor.encode(), arm.encode()):
                 parts.append(struct.pack("<H", len(name)) + name)
-            flat = np.concatenate(([sums.n, sums.sum_r, sums.sum_r2], sums.b, sums.a[rows, cols]))
+            flat = np.concatenate(([sums.n, sums.sum_r, sums.sum_r2], sums.came, sums.b, sums.a[rows, cols]))
             parts.append(flat.astype("<f8").tobytes())
             parts.append(struct.pack("<I", len(sums.young)))
             parts += [_SLOT.pack(slot, weight) for slot, weight in sorted(sums.young.items())]
-        parts += [_MASS.pack(slot, *row) for slot, row in sorted(self.mass.items())]
         return b"".join(parts)
 
     @classmethod
     def decode(cls, data: bytes) -> Stats:
         """Raises ShapeError on another version or damaged bytes."""
         try:
-            magic, version, dim, half_life_s, landmark_s, count, slots = _HEAD.unpack_from(data)
+            magic, version, dim, half_life_s, landmark_s, count = _HEAD.unpack_from(data)
             if (magic, version, landmark_s) != (b"HB", FORMAT, LANDMARK_S):
                 raise ShapeError(f"policy statistics: expected format {FORMAT}, got {magic!r} {version} from {landmark_s}")
             stats = cls(dim, half_life_s=half_life_s)
             rows, cols = np.triu_indices(dim + 1)
-            size, place = 3 + dim + 1 + len(rows), _HEAD.size
+            head = 3 + BUCKETS
+            size, place = head + dim + 1 + len(rows), _HEAD.size
             for _ in range(count):
                 names = []
                 for _ in range(2):
@@ -145,19 +146,15 @@ class Stats:
                 place += size * 8
                 sums = stats.arms[names[0], names[1]] = Arm(dim)
                 sums.n, sums.sum_r, sums.sum_r2 = (float(value) for value in flat[:3])
-                sums.b = flat[3 : dim + 4]
-                sums.a[rows, cols] = flat[dim + 4 :]
-                sums.a[cols, rows] = flat[dim + 4 :]
+                sums.came = flat[3:head]
+                sums.b = flat[head : head + dim + 1]
+                sums.a[rows, cols] = sums.a[cols, rows] = flat[head + dim + 1 :]
                 (young,) = struct.unpack_from("<I", data, place)
                 place += 4
                 for _ in range(young):
                     slot, weight = _SLOT.unpack_from(data, place)
                     sums.young[slot] = weight
                     place += _SLOT.size
-            for _ in range(slots):
-                slot, *row = _MASS.unpack_from(data, place)
-                stats.mass[slot] = row
-                place += _MASS.size
         except (struct.error, ValueError, UnicodeDecodeError) as error:
             raise ShapeError(f"policy statistics: damaged after {len(data)} bytes: {error}") from error
         if place != len(data) or not all(np.isfinite(sums.a).all() and np.isfinite(sums.b).all() for sums in stats.arms.values()):
@@ -173,9 +170,6 @@ def merge(parts: Iterable[Stats], *, dim: int = DIM, half_life_s: float = HALF_L
             raise ShapeError(f"cannot add statistics of dim {part.dim}, half-life {part.half_life_s} to {dim}, {half_life_s}")
         for key, sums in part.arms.items():
             total.arms.setdefault(key, Arm(dim)).add(sums)
-        for slot, row in part.mass.items():
-            held = total.mass.setdefault(slot, [0.0] * len(row))
-            total.mass[slot] = [one + other for one, other in zip(held, row, strict=True)]
     return total
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.bandit import DIM, FACTORS, HALF_LIFE_S, LANDMARK_S, Posterior, Stats, merge
-from models.normal import normal_cdf, win_probabilities
+from models.bandit import DIM, FACTORS, HALF_LIFE_S, LANDMARK_S, Definition, Posterior, Snapshot, Stats, merge, relatives
+from models.normal import SHUT, normal_cdf, win_chances, win_probabilities
 from schemas.errors import ShapeError
 
 NOW = LANDMARK_S + 300 * 86_400.0
@@ -66,6 +66,29 @@ def test_the_quadrature_agrees_with_drawing_two_hundred_thousand_times(mean, sd)
     assert chances == pytest.approx(frequency, abs=0.005)
 
 
+@pytest.mark.parametrize("ratio", [1.0, 20.0, 2_000.0])
+def test_the_even_grid_and_the_careful_one_agree_however_narrow_an_arm_is(ratio):
+    rng = np.random.default_rng(4)
+    mean, sd = rng.normal(size=(6, 8)), np.geomspace(1.0, ratio, 8) * np.ones((6, 1))
+
+    chances = win_chances(mean, sd)
+
+    for row in range(6):
+        z = np.sort(np.concatenate([m + s * np.linspace(-8, 8, 4_001) for m, s in zip(mean[row], sd[row], strict=True)]))
+        below = np.array([[normal_cdf((z - m) / s)] for m, s in zip(mean[row], sd[row], strict=True)])[:, 0]
+        dense = np.exp(-0.5 * ((z - mean[row][:, None]) / sd[row][:, None]) ** 2) / sd[row][:, None]
+        others = np.array([np.prod(np.delete(below, i, axis=0), axis=0) for i in range(8)])
+        exact = np.trapezoid(dense * others, z, axis=1)
+        assert chances[row] == pytest.approx(exact / exact.sum(), abs=1e-5)
+
+
+def test_an_arm_that_is_not_open_never_wins():
+    chances = win_chances(np.array([[0.0, SHUT, 0.0], [SHUT, 0.3, SHUT]]), np.array([[1.0, 1e-12, 1.0], [1.0, 0.1, 1.0]]))
+
+    assert chances.round(12).tolist() == [[0.5, 0.0, 0.5], [0.0, 1.0, 0.0]]
+    assert chances[0, 1] == chances[1, 0] == 0.0
+
+
 def test_three_equal_arms_win_a_third_each():
     assert win_probabilities(np.full(3, 0.2), np.full(3, 0.7)) == pytest.approx([1 / 3] * 3, abs=1e-7)
 
@@ -90,7 +113,9 @@ def test_no_arm_falls_below_the_floor_however_bad_it_is():
         stats.update("channel", "email", context, 1.0, new=True, at=NOW)
         stats.update("channel", "push", context, -5.0, new=True, at=NOW)
 
-    choice = Posterior(stats, now=NOW, floor=0.05).choose("channel", None, context, np.random.default_rng(1))
+    choice = Posterior(stats, now=NOW, definition=Definition(floor=0.05)).choose(
+        "channel", None, context, np.random.default_rng(1)
+    )
 
     assert choice.propensities == pytest.approx({"email": 0.975, "push": 0.025})
     assert choice.arm == "email"
@@ -119,6 +144,75 @@ def test_an_untried_arm_is_believed_to_be_average_and_is_tried():
     chances = Posterior(stats, now=NOW).propensities("offer", np.zeros(DIM))
 
     assert 0.4 < chances[1] < 0.6  # not certain to be better only because nobody complained about it yet
+
+
+def test_a_variant_starts_from_what_is_known_of_its_relatives():
+    stats, context = Stats(), np.zeros(DIM)
+    arms = ("warm", "playful", "playful/a", "playful/b", "playful/new")
+    for arm, reward in (("warm", 0.0), ("playful", 1.0), ("playful/a", 1.0), ("playful/b", 1.0)):
+        for _ in range(200):
+            stats.update("tone", arm, context, reward, new=True, at=NOW)
+
+    policy = Posterior(stats, now=NOW, factors={"tone": (*arms, "plain/new")})
+    believed = policy.beliefs("tone", context)
+
+    assert believed["playful/new"][0] > 0.85
+    assert believed["playful/new"][0] > believed["plain/new"][0] + 0.1
+    assert believed["playful/new"][1] > 2 * believed["playful/a"][1]  # and it knows that it does not know
+    chances = policy.propensities("tone", context)
+    assert chances[4] > 1.5 * chances[5]
+
+
+def test_arms_are_relatives_by_name():
+    assert relatives(("a/b/c", "a/b", "d")).tolist() == [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]
+    assert relatives(("email", "push")).tolist() == [[1.0], [1.0]]
+
+
+def test_beliefs_of_one_arm_alone_are_the_textbook_posterior():
+    rng = np.random.default_rng(8)
+    stats = Stats(3)
+    xs, rs = rng.normal(size=(50, 3)), rng.normal(size=50)
+    for x, r in zip(xs, rs, strict=True):
+        stats.update("f", "one", x, r, new=True, at=NOW)
+    rules = Definition(kin=2.0, own=3.0)
+
+    policy = Posterior(stats, now=NOW, factors={"f": ("one",)}, definition=rules)
+
+    x = np.hstack([xs, np.ones((50, 1))])
+    start = np.array([0, 0, 0, rs.sum() / 70.0])
+    prior_cov = np.eye(4) * (1 / 2.0 + 1 / 3.0)  # what is shared plus what is its own
+    gram = np.linalg.inv(x.T @ x + np.linalg.inv(prior_cov))
+    mean = gram @ (x.T @ rs + np.linalg.inv(prior_cov) @ start)
+    noise = np.sqrt((20 * 0.1**2 + (rs**2).sum() - rs.sum() ** 2 / 50) / 70)
+    at = np.array([0.3, -0.2, 0.5, 1.0])
+    believed = policy.beliefs("f", at[:3])["one"]
+    assert believed[0] == pytest.approx(mean @ at)
+    assert believed[1] == pytest.approx(noise * np.sqrt(at @ gram @ at))
+
+
+def test_a_snapshot_makes_every_choice_again_to_the_last_bit():
+    policy = Posterior(learnt(a_history()), now=NOW, weigh_pending=True)
+    context = a_context(np.random.default_rng(1))
+    taken = policy.slate(context, np.random.default_rng([5, 6]))
+
+    snapshot = Snapshot.decode(policy.snapshot.encode())
+    again = Posterior.restore(snapshot).slate(context, np.random.default_rng([5, 6]))
+
+    assert snapshot.version == policy.version
+    assert again == taken
+
+
+def test_one_slate_equals_its_factors_chosen_one_by_one():
+    policy = Posterior(learnt(a_history()), now=NOW)
+    context = a_context(np.random.default_rng(1))
+
+    slate = policy.slate(context, np.random.default_rng(9), eligible={"channel": ("push",)})
+
+    rng = np.random.default_rng(9)
+    for factor in FACTORS:
+        one = policy.choose(factor, ("push",) if factor == "channel" else None, context, rng)
+        assert one.arm == slate[factor].arm
+        assert one.propensities == pytest.approx(slate[factor].propensities)
 
 
 def test_a_channel_without_consent_is_never_taken_and_has_no_share():
@@ -208,5 +302,13 @@ def test_wrong_shapes_and_names_are_refused():
         policy.choose("tone", ("rude",), np.zeros(DIM), rng)
     with pytest.raises(ShapeError, match="cannot add"):
         merge([Stats(3)])
+    with pytest.raises(ShapeError, match="not one of thompson"):
+        Definition(rule="magic").policy()
+    with pytest.raises(ShapeError, match="floor"):
+        Definition(floor=0.01).policy()
+    with pytest.raises(ShapeError, match="unexpected keyword"):
+        Definition(rule="greedy", settings={"width": 1.0}).policy()
+    with pytest.raises(ShapeError, match="snapshot"):
+        Snapshot.decode(b"junk")
     with pytest.raises(ShapeError, match="half-lives"):
         Stats().weight(1e12)

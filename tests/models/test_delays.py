@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from models.bandit import DIM, LANDMARK_S, Posterior, Stats, merge
-from models.delays import EDGES_S, GUESS, KEPT_SLOTS, SLOT_S, Curve, curve, expose, maturity, note
+from models.delays import EDGES_S, GUESS, SLOT_S, WINDOW_SLOTS, Curve, curves, expose, maturity, note
+from models.policy_stats import Arm
 
 DAY = 86_400.0
 NOW = LANDMARK_S + 200 * DAY
@@ -12,29 +13,45 @@ MEAN_DELAY_S = 2 * DAY
 TRUTH = [1 - np.exp(-edge / MEAN_DELAY_S) for edge in EDGES_S]
 
 
-def forty_days(stats: Stats, arm: str, *, days: float, rate: float, seed: int, a_day: int = 400) -> None:
+def forty_days(
+    stats: Stats, arm: str, *, days: float, rate: float, seed: int, a_day: int = 400, mean_s: float = MEAN_DELAY_S
+) -> None:
     """Decisions of the last `days`; a share `rate` converts after an exponential delay; what is not in yet is not known."""
     rng = np.random.default_rng(seed)
     context = np.zeros(DIM)
     for _ in range(int(days * a_day)):
         at = NOW - rng.uniform(0, days * DAY)
         stats.update("offer", arm, context, 0.0, new=True, at=at)
-        delay = rng.exponential(MEAN_DELAY_S)
+        delay = rng.exponential(mean_s)
         if rng.random() < rate and at + delay <= NOW:
             stats.update("offer", arm, context, 1.0, new=False, at=at, after_s=delay)
 
 
 def test_before_there_is_data_the_curve_is_the_guess():
-    assert curve({}, now=NOW, unit=1.0).shares == pytest.approx(GUESS)
+    assert curves([Arm(DIM)], now=NOW, unit=1.0)[0].shares == pytest.approx(GUESS)
 
 
 def test_the_curve_is_measured_although_young_decisions_only_show_short_delays():
     stats = Stats()
     forty_days(stats, "none", days=40, rate=0.2, seed=1)
 
-    measured = curve(stats.mass, now=NOW, unit=stats.weight(NOW))
+    (measured,) = curves([stats.arms["offer", "none"]], now=NOW, unit=stats.weight(NOW))
 
     assert measured.shares == pytest.approx(TRUTH, abs=0.04)
+
+
+def test_each_arm_has_its_own_curve_and_a_new_one_that_of_its_fellows():
+    stats = Stats()
+    forty_days(stats, "none", days=40, rate=0.2, seed=1)
+    forty_days(stats, "saving", days=40, rate=0.2, seed=2, mean_s=DAY / 4)
+
+    quick, slow, new = curves(
+        [stats.arms["offer", "saving"], stats.arms["offer", "none"], Arm(DIM)], now=NOW, unit=stats.weight(NOW)
+    )
+
+    assert quick.at(DAY / 2) > 0.8
+    assert slow.at(DAY / 2) < 0.35
+    assert slow.at(DAY / 2) < new.at(DAY / 2) < quick.at(DAY / 2)
 
 
 def test_an_arm_that_is_new_is_not_thought_worse_because_its_orders_are_still_to_come():
@@ -52,7 +69,7 @@ def test_an_arm_that_is_new_is_not_thought_worse_because_its_orders_are_still_to
 
 
 def test_a_decision_counts_more_the_longer_nothing_came():
-    arrived = Curve((0.3, 0.55, 0.75, 0.88, 0.96, 1.0))
+    arrived = Curve(GUESS)
     young: dict[int, float] = {}
     expose(young, at=NOW, amount=2.0)
 
@@ -63,15 +80,26 @@ def test_a_decision_counts_more_the_longer_nothing_came():
     assert shares[-1] == 1.0
 
 
-def test_slots_that_are_complete_are_forgotten():
-    young: dict[int, float] = {}
-    mass: dict[int, list[float]] = {}
-    for n in range(KEPT_SLOTS + 50):
-        expose(young, at=NOW + n * SLOT_S, amount=1.0)
-        note(mass, at=NOW + n * SLOT_S, after_s=60.0, amount=1.0)
-    expose(young, at=NOW, amount=1.0)  # heard much too late: complete anyway
+def test_slots_that_are_complete_are_forgotten_whatever_the_order():
+    times = [NOW + n * SLOT_S for n in range(WINDOW_SLOTS + 50)]
+    forward: dict[int, float] = {}
+    backward: dict[int, float] = {}
+    for at in times:
+        expose(forward, at=at, amount=1.0)
+    for at in reversed(times):
+        expose(backward, at=at, amount=1.0)
 
-    assert len(young) == len(mass) == KEPT_SLOTS + 1
+    assert forward == backward
+    assert len(forward) == WINDOW_SLOTS + 1
+
+
+def test_a_reward_after_the_window_says_nothing_of_the_curve():
+    came = np.zeros(len(EDGES_S))
+
+    note(came, after_s=2 * EDGES_S[-1], amount=1.0)
+    note(came, after_s=60.0, amount=2.0)
+
+    assert came.tolist() == [2.0, *[0.0] * (len(EDGES_S) - 1)]
 
 
 def test_delays_merge_and_survive_storage_like_all_other_sums():
@@ -81,7 +109,7 @@ def test_delays_merge_and_survive_storage_like_all_other_sums():
 
     total = merge([one, Stats.decode(two.encode())])
 
-    slot = next(iter(two.mass))
-    assert total.mass[slot] == pytest.approx(np.add(one.mass.get(slot, [0.0] * len(EDGES_S)), two.mass[slot]))
+    assert total.arms["offer", "saving"].came == pytest.approx(two.arms["offer", "saving"].came)
+    assert total.arms["offer", "none"].came.sum() > 0
     assert sum(total.arms["offer", "saving"].young.values()) == pytest.approx(total.arms["offer", "saving"].n)
     assert Stats.decode(total.encode()).encode() == total.encode()
