@@ -1,0 +1,175 @@
+"""Our own events as a log to evaluate: JSON lines of records or envelopes, or what topics hold now."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from models.evaluation.log import PURCHASE, Basket, EvaluationError, EventLog, Product, in_order
+from schemas.codec import decode
+from schemas.errors import EventError, FatalError, TransientError
+from schemas.events import (
+    EVENTS,
+    Aliased,
+    Fact,
+    OrderCompleted,
+    ProductAdded,
+    ProductAddedToWishlist,
+    ProductClicked,
+    ProductUpserted,
+    ProductViewed,
+    Source,
+)
+from schemas.topics import full_name
+from streams.settings import Settings
+
+LOOKS: Final = {ProductClicked: "view", ProductViewed: "view", ProductAddedToWishlist: "wishlist", ProductAdded: "cart"}
+TOPIC_OF: Final = {name: topic for topic, events in EVENTS.items() for name in events}
+READ_TIMEOUT_S: Final = 10.0
+
+
+@dataclass
+class Reading:
+    """What was read so far. Events of a person's older id count for the id that it became."""
+
+    baskets: list[Basket] = field(default_factory=list)
+    products: dict[str, Product] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)  # reason -> records
+    seen: set[str] = field(default_factory=set)  # message ids
+    now_called: dict[str, str] = field(default_factory=dict)  # older id -> id
+
+    def add(self, fact: Fact) -> None:
+        if fact.message_id and fact.message_id in self.seen:
+            return
+        self.seen.add(fact.message_id)
+        body = fact.body
+        if isinstance(body, ProductUpserted):
+            self.products[body.product_id] = Product(
+                product_id=body.product_id, name=body.name, category=body.category or "", brand=body.brand or "", price=body.price
+            )
+        elif isinstance(body, Aliased):
+            self.now_called[body.previous_id] = fact.person
+        elif isinstance(body, OrderCompleted):
+            lines = {line.product_id: line for line in body.products}
+            if lines:
+                self.baskets.append(
+                    Basket(
+                        user=fact.person,
+                        at=fact.at,
+                        items=tuple(lines),
+                        quantities=tuple(line.quantity for line in lines.values()),
+                        prices=tuple(line.price or 0.0 for line in lines.values()),
+                        order_id=body.order_id,
+                        action=PURCHASE,
+                    )
+                )
+        elif isinstance(body, ProductClicked | ProductViewed | ProductAddedToWishlist | ProductAdded):
+            self.baskets.append(Basket(user=fact.person, at=fact.at, items=(body.product_id,), action=LOOKS[type(body)]))
+
+    def log(self, name: str) -> EventLog:
+        if not self.baskets:
+            why = ", ".join(f"{count} {reason}" for reason, count in self.refused.most_common()) or "it is empty"
+            raise EvaluationError(f"{name}: no orders and no looks at products ({why})")
+        known = [
+            basket if (now := self._called(basket.user)) == basket.user else replace(basket, user=now) for basket in self.baskets
+        ]
+        return in_order(known, products=self.products, name=name)
+
+    def _called(self, user: str) -> str:
+        passed = {user}
+        while (after := self.now_called.get(user)) is not None and after not in passed:
+            passed.add(after)
+            user = after
+        return user
+
+
+def read_lines(path: Path, *, prefix: str) -> tuple[EventLog, Counter[str]]:
+    """JSON lines: records as `headrace replay` reads them ({topic, value, ...}), or envelopes alone. The log and what was refused."""
+    reading = Reading()
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if line.strip():
+            try:
+                one = json.loads(line)
+            except ValueError as error:
+                raise EvaluationError(f"{path.name}, line {number}: not JSON: {error}") from error
+            if not isinstance(one, dict):
+                raise EvaluationError(f"{path.name}, line {number}: expected an object, got {type(one).__name__}")
+            _read(reading, one, number, prefix=prefix)
+    return reading.log(path.name), reading.refused
+
+
+def _read(reading: Reading, one: dict[str, Any], number: int, *, prefix: str) -> None:
+    if "topic" in one:
+        topic, key = str(one["topic"]).removeprefix(f"{prefix}."), one.get("key")
+        inner = one.get("value")
+        value = base64.b64decode(one["value_base64"]) if "value_base64" in one else _bytes(inner)
+        at = float(one.get("timestamp_ms", 0)) / 1000.0
+    else:
+        topic = TOPIC_OF.get(str(one.get("event")), "identity" if "event" not in one and "product_id" not in one else "catalog")
+        key, value, at = one.get("product_id") or one.get("userId") or one.get("anonymousId"), _bytes(one), 0.0
+    if topic in EVENTS:
+        _decode(reading, topic, 0, number, None if key is None else str(key).encode(), value, at)
+
+
+def _bytes(value: Any) -> bytes | None:
+    return None if value is None else value.encode() if isinstance(value, str) else json.dumps(value).encode()
+
+
+def _decode(
+    reading: Reading, topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None, timestamp_s: float
+) -> None:
+    try:
+        source = Source(topic=topic, partition=partition, offset=offset)
+        fact = decode(source, key, value, timestamp_s=timestamp_s, now=time.time())
+    except EventError as error:
+        reading.refused[error.reason] += 1
+    else:
+        reading.add(fact)
+
+
+async def read_topics(settings: Settings, topics: Sequence[str]) -> tuple[EventLog, Counter[str]]:
+    """All that the topics (short names) hold now. Raises TransientError where Kafka does not answer, FatalError for a missing topic."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+    from aiokafka.errors import KafkaError
+
+    unknown = [topic for topic in topics if topic not in EVENTS]
+    if unknown:
+        raise EvaluationError(f"no inbound topic {', '.join(unknown)}; there are: {', '.join(EVENTS)}")
+    reading = Reading()
+    consumer = AIOKafkaConsumer(auto_offset_reset="earliest", enable_auto_commit=False, **settings.kafka_client())
+    try:
+        await consumer.start()
+        places = []
+        for topic in topics:
+            name = full_name(topic, settings.prefix)
+            partitions = consumer.partitions_for_topic(name) if name in await consumer.topics() else None
+            if not partitions:
+                raise FatalError(f"kafka has no topic {name}: run `headrace topics`")
+            places += [TopicPartition(name, partition) for partition in sorted(partitions)]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        begins = await consumer.beginning_offsets(places)
+        left = {place for place in places if begins[place] < ends[place]}
+        while left:
+            batches = await consumer.getmany(*left, timeout_ms=int(READ_TIMEOUT_S * 1000), max_records=1000)
+            if not batches:
+                raise TransientError(f"{', '.join(topics)}: no answer within {READ_TIMEOUT_S:.0f} s")
+            for place, records in batches.items():
+                for record in records:
+                    if record.offset < ends[place]:
+                        short = place.topic.removeprefix(f"{settings.prefix}.")
+                        _decode(
+                            reading, short, place.partition, record.offset, record.key, record.value, record.timestamp / 1000.0
+                        )
+            left = {place for place in left if await consumer.position(place) < ends[place]}
+    except (KafkaError, OSError) as error:
+        raise TransientError(f"topics of {settings.kafka} cannot be read: {type(error).__name__}") from error
+    finally:
+        await consumer.stop()
+    return reading.log(", ".join(topics)), reading.refused
