@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from schemas.errors import DEAD_LETTER_REASONS
 from schemas.events import EVENTS
-from schemas.topics import TOPICS, Topic, full_name
+from schemas.topics import PUBLISHED, TOPICS, Topic, full_name
 
 CONTRACT_VERSION: Final = "1.0.0"  # of the wire contract; changes are additive, so the first number stays
 BINDING_VERSION: Final = "0.5.0"
@@ -28,8 +28,8 @@ def asyncapi(file_name: Callable[[str], str]) -> dict[str, Any]:
     """The whole document. `file_name` says where the JSON Schema of an event or message is."""
     messages = {
         _camel(name): _message(name, topic, file_name)
-        for short, topic in TOPICS.items()
-        for name in _names(short)
+        for topic in PUBLISHED
+        for name in _names(topic.name)
         if name != "DeadLetter"
     }
     messages["deadLetter"] = _dead_letter(TOPICS["dead-letters"])
@@ -51,8 +51,8 @@ def asyncapi(file_name: Callable[[str], str]) -> dict[str, Any]:
                 "bindings": {"kafka": {"bindingVersion": BINDING_VERSION}},
             }
         },
-        "channels": {_camel(short): _channel(topic) for short, topic in TOPICS.items()},
-        "operations": {_operation_name(topic): _operation(topic) for topic in TOPICS.values()},
+        "channels": {_camel(topic.name): _channel(topic) for topic in PUBLISHED},
+        "operations": {_operation_name(topic): _operation(topic) for topic in PUBLISHED},
         "components": {"messages": messages, "messageTraits": {"cloudEvents": _cloud_events()}},
     }
 

@@ -49,10 +49,11 @@ Lines = Annotated[list[Line], PRODUCTS]
 
 
 class ProductListViewed(Event, frozen=True, kw_only=True):
-    """A list of products was shown; each line has its position."""
+    """A list of products was shown; each line has its position. Of a recommended list: `list_id` is its decision id, or a token is given."""
 
     products: Lines
     list_id: Id | None = None
+    decision_token: Token | None = None  # of any product of the list
 
 
 class ProductClicked(Event, frozen=True, kw_only=True):

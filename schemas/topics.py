@@ -20,7 +20,7 @@ class Topic:
     """One Kafka topic, and what others may rely on."""
 
     name: str  # short
-    direction: Literal["in", "out"]
+    direction: Literal["in", "out", "internal"]  # internal: between stages, nothing that others may rely on
     key: str  # what the record key is
     partitions: int
     cleanup: Literal["delete", "compact"]
@@ -28,6 +28,11 @@ class Topic:
     holds: str
     min_compaction_lag_s: float | None = None
     max_message_bytes: int = MAX_INBOUND_BYTES
+    fixed: bool = False  # the number of partitions is no setting
+
+    def count(self, partitions: int | None) -> int:
+        """How many partitions to create where the setting says `partitions`."""
+        return self.partitions if self.fixed or not partitions else partitions
 
     @property
     def config(self) -> dict[str, str]:
@@ -80,6 +85,16 @@ _ALL = (
     _outbound("suppressions", "what was not sent, and why", days=30),
     _outbound("decisions", "every choice with its probability", days=90),
     Topic(
+        name="examples",
+        direction="internal",
+        key="example id",
+        partitions=1,  # the ranker learns in order: one learner owns it
+        cleanup="delete",
+        retention_s=7 * DAY_S,
+        holds="lists with their answers, without a user id, from which the ranker learns",
+        fixed=True,
+    ),
+    Topic(
         name="dead-letters",
         direction="out",
         key="original key",
@@ -92,6 +107,7 @@ _ALL = (
 )
 
 TOPICS: Final[Mapping[str, Topic]] = {topic.name: topic for topic in _ALL}
+PUBLISHED: Final = tuple(topic for topic in _ALL if topic.direction != "internal")
 INBOUND: Final = tuple(topic.name for topic in _ALL if topic.direction == "in")
 OUTBOUND: Final = tuple(topic.name for topic in _ALL if topic.direction == "out")
 

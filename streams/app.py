@@ -37,6 +37,7 @@ TOPICS_OF = {  # stage -> input topics, in the order of the picture
     "content": (),  # woken by timers
     "feedback": ("conversion",),
     "privacy": ("identity", "privacy"),
+    "learn": ("examples",),
 }
 
 

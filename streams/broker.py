@@ -55,7 +55,7 @@ async def ensure_topics(
             if not missing:
                 return []
             new = [
-                NewTopic(name, partitions or topic.partitions, replication, topic_configs=dict(topic.config))
+                NewTopic(name, topic.count(partitions), replication, topic_configs=dict(topic.config))
                 for name, topic in missing.items()
             ]
             answer = await admin.create_topics(new)

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-STAGES = ("interest", "catalog", "recommend", "content", "feedback", "privacy")
+STAGES = ("interest", "catalog", "recommend", "content", "feedback", "privacy", "learn")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     worker.add_argument("--stages", default=",".join(STAGES), help=f"comma-separated, of: {', '.join(STAGES)} (default: all)")
 
     commands.add_parser("writer", help="keep the pool of copy warm: the language model writes, the verifier chooses")
+    commands.add_parser("api", help="answer with recommendations over HTTP, by the same code as the recommend stage")
     commands.add_parser("topics", help="create the topics that are missing")
 
     dlq = commands.add_parser("dlq", help="read and replay dead letters").add_subparsers(dest="action", required=True)
@@ -84,6 +85,10 @@ def run(args: argparse.Namespace, settings: object) -> int:
         from streams.writer import run_writer
 
         return run_writer(settings)
+    if args.command == "api":
+        from streams.api.process import run_api
+
+        return run_api(settings)
     if args.command == "topics":
         from streams.broker import ensure_topics
 

@@ -12,8 +12,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from streams.checkpoint import save
 from streams.effects import Effects
 from streams.publish import Raw, Sender
+from streams.snapshot import EXAMPLES
 from streams.store import Ref, Store
 
 POLICY = "slate"
@@ -54,6 +56,8 @@ async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Seq
             data=policy.stats.encode(),
         ):
             done.sources.add((policy.topic, policy.partition))
+    if effects.learnt is not None and not await save(store, effects.learnt):
+        done.sources.add(EXAMPLES)
     if done.sources:
         return done  # nothing of the profiles is written yet: the whole batch is computed again
     if effects.timers:

@@ -53,6 +53,17 @@ class PolicyWrite:
     stats: Stats
 
 
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """The ranker including every example up to `offset`, valid only while the stored one includes up to `expected`."""
+
+    expected: int
+    offset: int
+    ranker: bytes  # without its recent examples
+    ids: dict[str, bytes | None]  # of examples; None: forget
+    kept: dict[str, bytes | None]  # recent examples by offset; None: drop
+
+
 @dataclass(kw_only=True)
 class Effects:
     """All effects of one batch. Empty lists cost nothing."""
@@ -72,6 +83,7 @@ class Effects:
     cleared: list[Timer] = field(default_factory=list)  # claimed timers that are done
     items: dict[str, bytes | None] = field(default_factory=dict)
     erase: list[tuple[Ref, float]] = field(default_factory=list)
+    learnt: Learnt | None = None
     tally: dict[str, int] = field(default_factory=dict)  # applied, duplicate, erased, unknown_decision, late, ...
 
     def count(self, name: str, n: int = 1) -> None:

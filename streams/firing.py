@@ -15,9 +15,11 @@ from models.copy.links import Links
 from models.copy.pool import Key, Variant, decode_variant
 from models.holdout import Holdouts
 from schemas.errors import PipelineError, TransientError
+from streams.answering import TIMER, settle
 from streams.commit import POLICY, back_off, commit
 from streams.decision import Decision, DecisionError, decode_decision
 from streams.effects import Effects
+from streams.list_reading import read_lists
 from streams.people import Person, load_refs
 from streams.pipeline import DIM, Pipeline
 from streams.plan import ContentState, decision_id_for
@@ -80,8 +82,19 @@ class Firing:
         due = await pipeline.store.due_timers(now, limit=LIMIT, lease_s=LEASE_S)
         if not due:
             return 0
-        await self._settle(due, now=now)
+        lists = [timer for timer in due if timer.name.startswith(TIMER)]
+        if lists:
+            await self._settle_lists(lists)
+        if len(lists) < len(due):
+            await self._settle([timer for timer in due if not timer.name.startswith(TIMER)], now=now)
         return len(due)
+
+    async def _settle_lists(self, due: Sequence[Timer]) -> None:
+        """Lists that were shown a while ago: what became of them is what the ranker learns."""
+        found = await read_lists(self.pipeline.store, [(timer.ref, timer.name.removeprefix(TIMER)) for timer in due])
+        effects = settle(due, *found)
+        await commit(effects, store=self.pipeline.store, publisher=self.pipeline.publisher)
+        self.pipeline.metrics.timers_fired.labels("list").inc(len(due))
 
     async def _settle(self, due: Sequence[Timer], *, now: float) -> None:
         """All at once; when one of them breaks the stage, one by one, and the broken one is dropped and counted."""
@@ -119,7 +132,7 @@ class Firing:
             by_ref=by_ref,
             catalogue=pipeline.catalogue,
             world=world,
-            ranker=pipeline.world.ranker,
+            ranker=await pipeline.ranker.refresh(now),
             campaigns=pipeline.campaigns,
             posterior=await self._policy(now),
             pools=await self._variants(keys, now=now),

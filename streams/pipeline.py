@@ -6,7 +6,9 @@ in the benchmarks and in the tests.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
@@ -14,16 +16,22 @@ from typing import Any
 from models import campaigns
 from models.bandit import Stats
 from models.catalog import Catalogue
+from models.examples import Example, decode_example
+from models.lessons import order_example
+from models.profile import Profile
 from models.rewards import Outcome
 from schemas.codec import decode, decode_message
-from schemas.errors import EventError, FatalError, PipelineError, TransientError
-from schemas.events import Fact, ProductUpserted, Source
+from schemas.errors import EventError, FatalError, PipelineError, ShapeError, TransientError
+from schemas.events import Fact, OrderCompleted, ProductUpserted, Source
 from schemas.messages import ProfileUpdated, dead_letter_headers
 from schemas.topics import full_name, short_name
+from streams.answering import answer_lists
+from streams.checkpoint import load as load_learner
 from streams.commit import POLICY, back_off, commit
 from streams.decision import Decision, DecisionError, decode_decision, decode_outcome
 from streams.effects import Effects
 from streams.encoding import Encoding
+from streams.list_reading import answer_state
 from streams.ops.letters import attempt_of
 from streams.ops.metrics import Metrics
 from streams.people import People, Person, load
@@ -31,13 +39,14 @@ from streams.publish import Raw, Sender
 from streams.record import Record
 from streams.rules_watch import RulesWatch
 from streams.settings import Settings
-from streams.snapshot import RankerReader
+from streams.snapshot import EXAMPLES, RankerReader
 from streams.stages.catalog import catalog
 from streams.stages.catalog import text_of as product_text
 from streams.stages.feedback import FeedbackState, decision_id_of, feedback, message_of, refers, token_of
-from streams.stages.interest import InterestState, interest, text_of
+from streams.stages.interest import InterestState, Teach, interest, text_of
+from streams.stages.learn import Learner, Lesson, learn
 from streams.stages.privacy import PrivacyState, people_of, privacy
-from streams.stages.recommend import RecommendState, recommend_stage
+from streams.stages.recommend import RecommendState, recommend_stage, rng_for
 from streams.store import Store
 from streams.world import WorldReader
 
@@ -45,6 +54,7 @@ log = logging.getLogger(__name__)
 
 DIM = 384
 VERSION = "0.1.0"
+SNAPSHOT_EVERY_S = 0.5  # the learner writes no more often
 
 
 class Pipeline:
@@ -67,6 +77,8 @@ class Pipeline:
         self.ranker = RankerReader(store)
         self.rules = RulesWatch(settings.rules)
         self.campaigns = campaigns.load(settings.campaigns)
+        self.learner: Learner | None = None  # of the one worker that learns; read from the store at its first batch
+        self._learnt_at = -math.inf  # monotonic
         self.stats: dict[tuple[str, int], tuple[int, Stats]] = {}
         self.secret = settings.secret_key
         self.waiting: Callable[[str], None] = lambda _reason: None  # told while a transient fault is waited out
@@ -105,6 +117,8 @@ class Pipeline:
     def _decode(self, source: Source, record: Record, now: float) -> Any:
         if source.topic == "profiles":
             return decode_message(source, record.value)  # None: somebody was erased
+        if source.topic == "examples":
+            return _lesson(source, record)
         return decode(
             source, record.key, record.value, timestamp_s=record.timestamp_s, now=now, late_after_s=self.settings.late_s
         )
@@ -143,6 +157,11 @@ class Pipeline:
             for policy in effects.policy:
                 if (policy.topic, policy.partition) not in done.sources:
                     self.stats[policy.topic, policy.partition] = (policy.offset, policy.stats)
+            if effects.learnt is not None and self.learner is not None:
+                if EXAMPLES in done.sources:
+                    self.learner = None  # somebody else went on from there: read what they wrote
+                else:
+                    self.learner.settled(effects.learnt.offset)
             if done.complete:
                 return
             for source in done.sources:
@@ -269,11 +288,45 @@ async def _behaviour(
         campaigns=self.campaigns,
         debounce_s=self.settings.debounce_s,
         pace=self.settings.divisor,
+        teach=await _teacher(self, facts, people, now=now) if topic == "conversion" else None,
     )
     effects = await interest(facts, state, now=now)
     if topic in ("click", "conversion"):
         await _add_feedback(self, topic, partition, facts, people, effects, now=now)
+        await _add_answers(self, facts, people, effects, now=now)
     return effects, people
+
+
+async def _teacher(self: Pipeline, facts: Sequence[Fact], people: People, *, now: float) -> Teach | None:
+    """What turns an order into an example, with the world of all shoppers of the batch who bought; None where nobody did."""
+    buyers = [person for fact in facts if isinstance(fact.body, OrderCompleted) and (person := people.get(fact.person))]
+    if not buyers:
+        return None
+    world = await self.world.read([person.profile for person in buyers], now=now)
+
+    def teach(profile: Profile, order: OrderCompleted, at: float) -> Example | None:
+        return order_example(
+            profile,
+            self.catalogue,
+            world,
+            bought={line.product_id for line in order.products},
+            at=at,
+            rng=rng_for("example", order.order_id, profile.user_id),
+        )
+
+    return teach
+
+
+async def _add_answers(self: Pipeline, facts: Sequence[Fact], people: People, effects: Effects, *, now: float) -> None:
+    """Stage 5 on the facts of the batch that may answer a recommended list."""
+    state = await answer_state(self.store, facts, people, secret=self.secret, pace=self.settings.divisor, now=now)
+    if state is None:
+        return
+    answered = answer_lists(facts, state, now=now)
+    effects.answers += answered.answers
+    effects.timers += answered.timers
+    for name, n in answered.tally.items():
+        effects.count(name, n)
 
 
 async def _add_feedback(
@@ -358,6 +411,28 @@ async def _privacy(
     return await privacy(facts, PrivacyState(people=people), now=now), people
 
 
+def _lesson(source: Source, record: Record) -> Lesson:
+    """A record of the topic of examples. Raises EventError."""
+    try:
+        example_id = (record.key or b"").decode()
+        return Lesson(source=source, example_id=example_id, data=record.value or b"", example=decode_example(record.value or b""))
+    except (ShapeError, UnicodeDecodeError) as error:
+        raise EventError("invalid_properties", f"not an example: {error}", where=str(source)) from None
+
+
+async def _learn(
+    self: Pipeline, topic: str, partition: int, lessons: Sequence[Lesson], now: float
+) -> tuple[Effects, People | None]:
+    if partition != EXAMPLES[1]:
+        raise FatalError(f"{full_name(topic, self.settings.prefix)} must have one partition: the ranker learns in one order")
+    if self.learner is None:
+        self.learner = await load_learner(self.store)
+    await asyncio.sleep(max(0.0, self._learnt_at + SNAPSHOT_EVERY_S - time.monotonic()))  # meanwhile more come, for one snapshot
+    effects = await asyncio.to_thread(learn, lessons, self.learner)
+    self._learnt_at = time.monotonic()
+    return effects, None
+
+
 HANDLERS: dict[str, Handler] = {
     "click": _behaviour,  # stages 1 and 5
     "search": _behaviour,  # stage 1
@@ -365,6 +440,7 @@ HANDLERS: dict[str, Handler] = {
     "conversion": _behaviour,  # stages 1 and 5
     "catalog": _catalog,  # stage 2
     "profiles": _recommend,  # stage 3; stage 4 (content) is woken by timers, see streams.firing
+    "examples": _learn,  # stage 7
     "identity": _privacy,  # stage 6
     "privacy": _privacy,  # stage 6
 }

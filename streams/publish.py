@@ -69,15 +69,7 @@ class Publisher:
         if self._producer is None:
             raise FatalError("publisher: send before open")
         prefix = self.settings.prefix
-        records = [
-            (
-                full_name(out.topic, prefix),
-                out.key.encode(),
-                None if out.message is None else encode(out.message),
-                [] if out.message is None else headers(out.message, id=out.id, source=prefix, at=out.at),
-            )
-            for out in outs
-        ]
+        records = [record_of(out, prefix) for out in outs]
         try:
             futures = [
                 await self._producer.send(topic, value=value, key=key, headers=head)
@@ -88,3 +80,13 @@ class Publisher:
             raise FatalError(f"kafka: a record is larger than the broker allows: {error}") from error
         except (KafkaError, KafkaTimeoutError) as error:
             raise TransientError(f"kafka: {type(error).__name__}") from error
+
+
+def record_of(out: Out, prefix: str) -> Raw:
+    """What goes to Kafka. A message of bytes is on an internal topic and goes as it is, under its id as the key."""
+    topic, key = full_name(out.topic, prefix), out.key.encode()
+    if out.message is None:
+        return topic, key, None, []
+    if isinstance(out.message, bytes):
+        return topic, key, out.message, []
+    return topic, key, encode(out.message), headers(out.message, id=out.id, source=prefix, at=out.at)

@@ -105,6 +105,8 @@ async def run_replay(file: str, settings: Settings) -> int:
         raise PipelineError(f"{file}: no such file")
     recorder = await replay(read_log(path, prefix=settings.prefix), settings=settings, store=MemoryStore())
     for out in recorder.outs:
+        if isinstance(out.message, bytes):
+            continue  # an internal topic: nothing to read
         value = json.loads(encode(out.message)) if out.message is not None else None
         print(json.dumps({"topic": out.topic, "key": out.key, "id": out.id, "value": value}))
     for _, key, _, head in recorder.dead:

@@ -299,7 +299,9 @@ def contradictions(settings: Settings) -> list[str]:
         if path is not None and not path.is_file():
             problems.append(f"{variable(name)} is not a file: {path}")
     if not loopback(settings.api_host) and not settings.api_token:
-        problems.append(f"{variable('api_host')} is open to the network: set {variable('api_token')} too, or keep it on 127.0.0.1")
+        problems.append(
+            f"{variable('api_host')} is open to the network: set {variable('api_token')} too, or keep it on 127.0.0.1"
+        )
     if 0 < len(settings.secret) < MIN_SECRET_CHARS:
         problems.append(f"{variable('secret')} must have {MIN_SECRET_CHARS} characters or more, has {len(settings.secret)}")
     if settings.generator.startswith("openai:") and not is_http(settings.generator.removeprefix("openai:")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -83,9 +83,19 @@ class Champion:
             for ranker, score in zip(self.rankers, self.scores, strict=True)
         }
 
-    def encode(self) -> bytes:
-        body = msgspec.msgpack.encode(Contest(self.best, self.lists, self.scores, [ranker.encode() for ranker in self.rankers]))
+    def encode(self, *, replay: bool = True) -> bytes:
+        """Without `replay` the recent examples are left out: enough to rank, and to go on with once they are refilled."""
+        parts = [ranker.encode(replay=replay) for ranker in self.rankers]
+        body = msgspec.msgpack.encode(Contest(self.best, self.lists, self.scores, parts))
         return b"HC" + bytes([FORMAT]) + zlib.crc32(body).to_bytes(4, "little") + body
+
+
+def refill(ranker: Learner | Champion, examples: Iterable[bytes]) -> None:
+    """Give a ranker that was stored without them its recent examples back, oldest first."""
+    learners = ranker.rankers if isinstance(ranker, Champion) else [ranker]
+    for data in examples:
+        for learner in learners:
+            learner.replay.push(data)
 
 
 def gain(scores: Vector, labels: Vector) -> float:

@@ -130,7 +130,7 @@ class Learner:
         self.squares += gradient * gradient
         self.model.theta -= np.float32(self.model.rate) * gradient / np.sqrt(self.squares)
 
-    def encode(self) -> bytes:
+    def encode(self, *, replay: bool = True) -> bytes:
         stored = Stored(
             self.model.name,
             signature(),
@@ -140,7 +140,7 @@ class Learner:
             {name: (scale.values.tolist(), scale.squares.tolist(), scale.learnt) for name, scale in self.scales.items()},
             {surface: held.astype("<f8").tobytes() for surface, held in self.examination.looked.items()},
             self.replay.state,
-            list(self.replay.kept),
+            list(self.replay.kept) if replay else [],
         )
         body = msgspec.msgpack.encode(stored)
         return b"HR" + bytes([FORMAT]) + zlib.crc32(body).to_bytes(4, "little") + body

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy.typing as npt
 from models import campaigns
 from models.campaigns import Campaign
 from models.catalog import Catalogue, Item
+from models.examples import Example, encode_example
 from models.gates import is_bot
-from models.profile import apply
+from models.profile import Profile, apply
 from models.sentiment import sentiment
 from schemas.events import (
     Fact,
@@ -27,6 +29,7 @@ from schemas.events import (
     ProductsSearched,
     ProductViewed,
     SocialPost,
+    Source,
 )
 from schemas.ids import outbound_id
 from schemas.messages import ProfileUpdated, Trigger, iso
@@ -58,6 +61,9 @@ PAIR_WITH_LAST = 4  # items of the trail that a viewed item is counted together 
 PAIR_LINES = 12  # lines of one order that are counted together
 
 
+Teach = Callable[[Profile, OrderCompleted, float], Example | None]  # profile before the order, order, when
+
+
 @dataclass(frozen=True, kw_only=True)
 class InterestState:
     """What the stage may look at: read before, never changed behind its back."""
@@ -68,6 +74,7 @@ class InterestState:
     campaigns: Mapping[str, Campaign]
     debounce_s: float
     pace: float
+    teach: Teach | None = None  # makes an example of an order
 
 
 def text_of(fact: Fact) -> str | None:
@@ -129,6 +136,9 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
             _count(counts.setdefault(source, Counts({}, {}, {}, {})), fact, lines, items, trail)
         if fact.source.topic == TRAIL_TOPIC and len(lines) == 1 and type(fact.body) in HEAT:
             profile.trail = list(dict.fromkeys([lines[0].product_id, *profile.trail]))[:PAIR_WITH_LAST]
+        if state.teach is not None and isinstance(fact.body, OrderCompleted):
+            _teach(effects, state.teach, person, fact, fact.body)
+            await asyncio.sleep(0)  # it takes milliseconds: heartbeats must not wait for all orders of a batch
         text = text_of(fact)
         feeling = sentiment(text) if text is not None and not isinstance(fact.body, ProductsSearched) else None
         apply(
@@ -152,6 +162,23 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
                 CountWrite(topic=topic, partition=partition, expected=fence, offset=offset, counts=counts[topic, partition])
             )
     return effects
+
+
+def _teach(effects: Effects, teach: Teach, person: Person, fact: Fact, order: OrderCompleted) -> None:
+    """An example from the profile as it was before the order. What comes out of its time, or of somebody who opted out, is none."""
+    if person.profile.opted_out:
+        return
+    if person.profile.seen_at > fact.at:
+        effects.count("example_out_of_time")  # the profile knows of later events: it is not what was known then
+        return
+    lesson = teach(person.profile, order, fact.at)
+    if lesson is None:
+        effects.count("example_without_candidates")
+        return
+    source = Source(topic="orders", partition=0, offset=0)  # shop and browser may both report an order: it teaches once
+    example_id = outbound_id(f"example:order:{order.order_id}", source, person.user_id)
+    effects.out.append(Out(topic="examples", key=example_id, id=example_id, at=fact.at, message=encode_example(lesson)))
+    effects.count("example_order")
 
 
 def _wake(effects: Effects, state: InterestState, person: Person, fact: Fact, triggers: list[Trigger]) -> None:

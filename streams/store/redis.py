@@ -78,7 +78,9 @@ class RedisStore:
         await self._wire.close()
 
     async def ping(self) -> None:
-        await self._wire.run([Call("HSETNX", [self._keys.meta], ["salt", self._salt])])  # changes nothing, refused where a write is
+        await self._wire.run(
+            [Call("HSETNX", [self._keys.meta], ["salt", self._salt])]
+        )  # changes nothing, refused where a write is
 
     def ref(self, user_id: str) -> Ref:
         return names.ref(self._salt, user_id)

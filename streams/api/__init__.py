@@ -1,0 +1,1 @@
+"""Recommendations over HTTP: the same lists as on the topic, with the same traces, for whoever asks."""
