@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from schemas.topics import TOPICS, full_name
 
 PREFIX = "headrace"
+START_S = 1.5  # a process younger than this has not joined its group
 QUIET: Mapping[str, Any] = {"log_level": 0, "error_cb": lambda _: None}  # a broker that is away is what we are about
 
 
@@ -29,6 +30,7 @@ class Workers:
         self.group = f"{PREFIX}-{stages.replace(',', '-')}"
         self.topics = topics_of(stages)
         self.processes: list[subprocess.Popen[bytes] | None] = [None] * count
+        self.born = [0.0] * count
         self.kills = self.ends = 0
         self.stopping = False
         self.lock = threading.Lock()
@@ -39,12 +41,17 @@ class Workers:
         threading.Thread(target=self._keep, daemon=True, name=f"keep {self.stages}").start()
 
     def kill(self, slot: int) -> None:
-        """SIGKILL, no warning; it comes back after a moment."""
+        """SIGKILL, no warning; it comes back after a moment. Waits for a process that lives, so that a kill is a kill."""
+        wait_for(lambda: self._lives(slot), seconds=30, what=f"worker {slot} to live", every_s=0.05)
         process = self.processes[slot]
-        if process is not None and process.poll() is None:
-            process.kill()
-            process.wait()
-            self.kills += 1
+        assert process is not None
+        process.kill()
+        process.wait()
+        self.kills += 1
+
+    def _lives(self, slot: int) -> bool:
+        process = self.processes[slot]
+        return process is not None and process.poll() is None and time.monotonic() - self.born[slot] > START_S
 
     def stop(self) -> list[int]:
         """SIGTERM all; exit statuses."""
@@ -66,8 +73,11 @@ class Workers:
 
     def _start(self, slot: int) -> None:
         command = [sys.executable, "-m", "streams.cli", "worker", "--stages", self.stages]
+        # one member is static: the broker keeps its partitions for it until it is back; those of the others move
+        env = {**self.env, "HEADRACE_INSTANCE_ID": "static"} if slot == 0 else self.env
+        self.born[slot] = time.monotonic()
         with self.log.open("ab") as log:
-            self.processes[slot] = subprocess.Popen(command, env=self.env, stdout=log, stderr=log)
+            self.processes[slot] = subprocess.Popen(command, env=env, stdout=log, stderr=log)
 
     def _keep(self) -> None:
         while not self.stopping:
@@ -144,8 +154,14 @@ class Watcher:
             }
             left = {place for place, (low, high) in ends.items() if high > low}
             consumer.assign([TopicPartition(*place, ends[place][0]) for place in left])
+            heard = time.monotonic()
             while left:
-                for message in consumer.consume(2000, timeout=20):
+                messages = consumer.consume(2000, timeout=0.3)
+                if messages:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > 30.0:
+                    raise TimeoutError(f"nothing more comes, and the ends of {sorted(left)} were not seen")
+                for message in messages:
                     if message.error():
                         raise RuntimeError(f"reading {message.topic()}: {message.error()}")
                     place = (message.topic(), message.partition())

@@ -9,6 +9,7 @@ import numpy as np
 
 from models.bandit import Stats, merge
 from models.profile import Profile
+from streams.decision import decode_outcome
 from streams.store import NEIGHBOURS_KEPT, Store
 
 VECTOR = 1e-4  # largest difference of an entry of a unit vector
@@ -77,6 +78,14 @@ def equal(a: Any, b: Any) -> bool:
     if hasattr(a, "__struct_fields__"):
         return type(a) is type(b) and all(equal(getattr(a, f), getattr(b, f)) for f in a.__struct_fields__)
     return bool(a == b)
+
+
+def of_outcomes(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> list[str]:
+    """What followed each decision of one shopper; both as `Store.scan_user` gives them."""
+    mine, theirs = ({name: decode_outcome(data) for name, data in one.items() if "#" in name} for one in (a, b))
+    found = [f"outcome of {name} only on one side" for name in sorted(mine.keys() ^ theirs.keys())]
+    shared = sorted(mine.keys() & theirs.keys())
+    return found + [f"outcome of {n}: {_short(mine[n])} against {_short(theirs[n])}" for n in shared if mine[n] != theirs[n]]
 
 
 async def of_counters(a: Store, b: Store, product_ids: Sequence[str]) -> list[str]:

@@ -21,11 +21,11 @@ Place = tuple[str, int, int]  # short topic, partition, offset
 
 
 def messages(records: Mapping[str, Sequence[Message]]) -> dict[str, list[Any]]:
-    """Each message once, by short topic, repeats dropped by their id as a consumer would."""
+    """Each message once, by short topic, repeats dropped by their id as a consumer would. Profile updates are left out: too many."""
     out: dict[str, list[Any]] = defaultdict(list)
     for topic, held in records.items():
         name = short_name(topic, PREFIX)
-        if name != "dead-letters":
+        if name not in ("dead-letters", "profiles"):
             out[name] = [json.loads(message.value()) for message in unique(held) if message.value() is not None]
     return out
 
