@@ -82,7 +82,10 @@ def equal(a: Any, b: Any) -> bool:
 
 def of_outcomes(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> list[str]:
     """What followed each decision of one shopper; both as `Store.scan_user` gives them."""
-    mine, theirs = ({name: decode_outcome(data) for name, data in one.items() if "#" in name} for one in (a, b))
+    mine, theirs = (
+        {name: decode_outcome(data) for name, data in one.items() if name.startswith("decision:") and "#" in name}
+        for one in (a, b)
+    )
     found = [f"outcome of {name} only on one side" for name in sorted(mine.keys() ^ theirs.keys())]
     shared = sorted(mine.keys() & theirs.keys())
     return found + [f"outcome of {n}: {_short(mine[n])} against {_short(theirs[n])}" for n in shared if mine[n] != theirs[n]]
