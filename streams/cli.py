@@ -44,7 +44,11 @@ def parser() -> argparse.ArgumentParser:
 
     privacy = commands.add_parser("privacy", help="export or erase a shopper").add_subparsers(dest="action", required=True)
     for name in ("export", "erase"):
-        privacy.add_parser(name, help=f"{name} everything held about one shopper").add_argument("user_id")
+        one = privacy.add_parser(name, help=f"{name} everything held about one shopper")
+        one.add_argument("user_id")
+        if name == "export":
+            one.add_argument("--request", help="the answer to this request, asked for on the topic before; else one is made now")
+            one.add_argument("--html", metavar="FILE", help="write a page to read, too")
 
     replay = commands.add_parser("replay", help="run the stages over a file of records, in memory, and print what came out")
     replay.add_argument("file", help="JSON lines: {topic, partition, offset, timestamp_ms, key, value}")
@@ -102,7 +106,8 @@ def run(args: argparse.Namespace, settings: object) -> int:
     if args.command == "privacy":
         from streams.requests import run_privacy
 
-        return asyncio.run(run_privacy(args.action, args.user_id, settings))
+        asked = {"request_id": args.request, "html_file": args.html} if args.action == "export" else {}
+        return asyncio.run(run_privacy(args.action, args.user_id, settings, **asked))
     from streams.replay import run_replay
 
     return asyncio.run(run_replay(args.file, settings))

@@ -64,6 +64,8 @@ async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Seq
         await store.set_timers(effects.timers)
     for ref, at in effects.erase:
         await store.erase(ref, at=at)
+    if effects.exports:
+        await store.put_exports(effects.exports)
     if effects.freeze:
         done.users = await store.write_users(effects.freeze)
         if done.users:

@@ -84,6 +84,7 @@ class Effects:
     items: dict[str, bytes | None] = field(default_factory=dict)
     erase: list[tuple[Ref, float]] = field(default_factory=list)
     learnt: Learnt | None = None
+    exports: list[DecisionWrite] = field(default_factory=list)  # what was held of a shopper when they asked
     tally: dict[str, int] = field(default_factory=dict)  # applied, duplicate, erased, unknown_decision, late, ...
 
     def count(self, name: str, n: int = 1) -> None:

@@ -22,7 +22,7 @@ from models.profile import Profile
 from models.rewards import Outcome
 from schemas.codec import decode, decode_message
 from schemas.errors import EventError, FatalError, PipelineError, ShapeError, TransientError
-from schemas.events import Fact, OrderCompleted, ProductUpserted, Source
+from schemas.events import Fact, OrderCompleted, PrivacyRequested, ProductUpserted, Source
 from schemas.messages import ProfileUpdated, dead_letter_headers
 from schemas.topics import full_name, short_name
 from streams.answering import answer_lists
@@ -174,7 +174,7 @@ class Pipeline:
         """Count what became durable."""
         tally, metrics, now = effects.tally, self.metrics, self.clock()
         metrics.events_applied.labels(topic).inc(
-            sum(tally.get(name, 0) for name in ("applied", "late", "erased", "erasure", "bot"))
+            sum(tally.get(name, 0) for name in ("applied", "late", "erased", "erasure", "export", "bot"))
         )
         metrics.events_duplicate.labels(topic).inc(sum(tally.get(name, 0) for name in ("duplicate", "replayed")))
         metrics.events_late.labels(topic).inc(tally.get("late", 0))
@@ -408,7 +408,19 @@ async def _privacy(
     self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], now: float
 ) -> tuple[Effects, People | None]:
     people = await self.people(user_id for fact in facts for user_id in people_of(fact))
-    return await privacy(facts, PrivacyState(people=people), now=now), people
+    return await privacy(facts, PrivacyState(people=people, held=await _held(self, facts, people)), now=now), people
+
+
+async def _held(self: Pipeline, facts: Sequence[Fact], people: People) -> dict[str, dict[str, dict[str, bytes]]]:
+    """Everything stored of those who ask for an export, under each of their ids."""
+    held: dict[str, dict[str, dict[str, bytes]]] = {}
+    for fact in facts:
+        if isinstance(fact.body, PrivacyRequested) and fact.body.kind == "export":
+            person = people.get(fact.person)
+            if person is not None:
+                ids = dict.fromkeys((person.user_id, *person.profile.aliases))
+                held[person.user_id] = {one: await self.store.scan_user(people.refs(one)) for one in ids}
+    return held
 
 
 def _lesson(source: Source, record: Record) -> Lesson:

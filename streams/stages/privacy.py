@@ -8,15 +8,16 @@ profile once (it remembers whom it has merged), and drop the frozen copy.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from models.profile import identify, merge, opt
 from schemas.events import Aliased, Fact, Identified, PrivacyRequested
 from schemas.ids import outbound_id
 from streams.effects import Effects, Out
+from streams.exports import EXPORT_TTL_S, Held, about, write_export
 from streams.people import People, Person, alias_bytes
-from streams.store import Timer, UserWrite
+from streams.store import DecisionWrite, Timer, UserWrite
 
 BLOCKED = re.compile(r"^(?:0+|-1|null|none|nil|undefined|unknown|anonymous|guest|n/?a|test)$", re.IGNORECASE)
 ALIAS_TTL_S = 180 * 86400.0
@@ -25,6 +26,7 @@ ALIAS_TTL_S = 180 * 86400.0
 @dataclass(frozen=True, kw_only=True)
 class PrivacyState:
     people: People
+    held: Mapping[str, Mapping[str, Held]] = field(default_factory=dict)  # who asked for an export -> id -> what is stored
 
 
 def people_of(fact: Fact) -> list[str]:
@@ -38,7 +40,7 @@ def people_of(fact: Fact) -> list[str]:
 
 
 async def privacy(facts: Sequence[Fact], state: PrivacyState, *, now: float) -> Effects:
-    """Identify, alias, erase, opt out and in. An export changes nothing: `headrace privacy export` reads the store."""
+    """Identify, alias, erase, opt out and in, export. An export changes nothing but that it is kept, for `headrace privacy export`."""
     effects = Effects()
     for fact in facts:
         person = state.people.get(fact.person)
@@ -51,6 +53,9 @@ async def privacy(facts: Sequence[Fact], state: PrivacyState, *, now: float) -> 
                 effects.count("erased")
                 continue
             person = state.people.revive(fact.person)  # new consent after an erasure: a new, empty profile
+        if isinstance(body, PrivacyRequested) and body.kind == "export":
+            _export(effects, state, person, body.request_id, now=now)
+            continue
         source = (fact.source.topic, fact.source.partition)
         profile = person.profile
         if isinstance(body, Aliased):
@@ -98,6 +103,13 @@ def _link(effects: Effects, state: PrivacyState, other_id: str, person: Person) 
     effects.thaw.append(
         UserWrite(ref=frozen.ref, expected=frozen.version, data=alias_bytes(person.user_id, None), ttl_s=ALIAS_TTL_S)
     )
+
+
+def _export(effects: Effects, state: PrivacyState, person: Person, request_id: str, *, now: float) -> None:
+    """Keep what is held of a shopper at this moment. Repeated, the first answer stays, so no fence is needed."""
+    told = about(person.user_id, state.held.get(person.user_id, {}), request_id=request_id, at=now, profile=person.profile)
+    effects.exports.append(DecisionWrite(ref=person.ref, decision_id=request_id, data=write_export(told), ttl_s=EXPORT_TTL_S))
+    effects.count("export")
 
 
 def _erase(effects: Effects, state: PrivacyState, fact: Fact) -> None:

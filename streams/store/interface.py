@@ -18,6 +18,7 @@ Action = Literal["view", "cart", "purchase", "shown", "click"]
 
 ACTIONS: tuple[Action, ...] = ("view", "cart", "purchase", "shown", "click")
 DECISIONS_KEPT = 64  # per shopper; the oldest go first
+EXPORTS_KEPT = 4  # per shopper
 LISTS_KEPT = 48  # records of recommended lists and their answers, per shopper; the oldest go first
 NEIGHBOURS_KEPT = 48  # per item
 NEIGHBOURS_SLACK = 16  # newcomers that may gather weight beside the kept ones before the lightest are cut
@@ -166,6 +167,12 @@ class Store(Protocol):
 
     async def put_lists(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
         """As `put_decisions`, of recommended lists."""
+
+    async def exports(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
+        """As `decisions`, of exports: what was held of a shopper when they asked, by request id."""
+
+    async def put_exports(self, writes: Sequence[DecisionWrite]) -> None:
+        """Keep exports; the first of a request stays, and the oldest requests of a shopper give way."""
 
     async def policy(self, name: str) -> dict[Source, bytes]:
         """The statistics that each source partition contributed."""

@@ -8,6 +8,8 @@
 | `{uXX}:order:<ref>`               | list   | decision ids, oldest first                       | TTL       |
 | `{uXX}:lists:<ref>`               | hash   | decision id -> recommended list, its answers     | TTL       |
 | `{uXX}:lists-order:<ref>`         | list   | fields of the above, oldest first                | TTL       |
+| `{uXX}:exports:<ref>`             | hash   | request id -> what was held then                 | TTL       |
+| `{uXX}:exports-order:<ref>`       | list   | request ids, oldest first                        | TTL       |
 | `{tN}:due`                        | zset   | ref and timer name, by when to fire              | while set |
 | `{tN}:timers`                     | hash   | ref -> msgpack map of timer name -> due          | while set |
 | `{cN}:fences`                     | hash   | topic NUL partition -> offset counted            | for ever  |
@@ -82,6 +84,12 @@ class Keys:
 
     def lists_order(self, ref: str) -> str:
         return f"{self.root}{{u{ref[:2]}}}:lists-order:{ref}"
+
+    def exports(self, ref: str) -> str:
+        return f"{self.root}{{u{ref[:2]}}}:exports:{ref}"
+
+    def exports_order(self, ref: str) -> str:
+        return f"{self.root}{{u{ref[:2]}}}:exports-order:{ref}"
 
     def due(self, shard: int) -> str:
         return f"{self.root}{{t{shard}}}:due"

@@ -14,6 +14,7 @@ from streams.store.interface import (
     CHANGES_PER_READ,
     DECISIONS_KEPT,
     ERASED,
+    EXPORTS_KEPT,
     LISTS_KEPT,
     NEIGHBOURS_KEPT,
     NEIGHBOURS_SLACK,
@@ -43,6 +44,7 @@ class MemoryStore:
         self._users: dict[Ref, tuple[Blob, float]] = {}  # with the time it expires
         self._decisions: Records = {}
         self._lists: Records = {}
+        self._exports: Records = {}
         self._timers: dict[tuple[Ref, str], tuple[float, float]] = {}  # due, and when to hand it out next
         self._fences: dict[Source, int] = {}
         self._events: dict[str, list[int]] = {}
@@ -142,6 +144,12 @@ class MemoryStore:
     async def put_lists(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
         self._keep(self._lists, writes, only_new=only_new, most=LISTS_KEPT)
 
+    async def exports(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
+        return [self._kept(self._exports, ref).get(name) for ref, name in pairs]
+
+    async def put_exports(self, writes: Sequence[DecisionWrite]) -> None:
+        self._keep(self._exports, writes, only_new=True, most=EXPORTS_KEPT)
+
     def _keep(self, held: Records, writes: Sequence[DecisionWrite], *, only_new: bool, most: int) -> None:
         for ref, name, data, ttl_s in writes:
             if self._user(ref).data.startswith(ERASED):
@@ -197,6 +205,7 @@ class MemoryStore:
         }
         self._decisions.pop(ref, None)
         self._lists.pop(ref, None)
+        self._exports.pop(ref, None)
         for key in names:
             del self._timers[key]
         self._users[ref] = (Blob(user.version + 1, tombstone(at)), self._clock() + TOMBSTONE_TTL_S)
@@ -208,6 +217,7 @@ class MemoryStore:
             ({"profile": user.data} if user.data else {})
             | {f"decision:{decision_id}": data for decision_id, data in self._kept(self._decisions, ref).items()}
             | {f"list:{name}": data for name, data in self._kept(self._lists, ref).items()}
+            | {f"export:{name}": data for name, data in self._kept(self._exports, ref).items()}
             | {f"timer:{name}": repr(due).encode() for (of, name), (due, _) in self._timers.items() if of == ref}
         )
 

@@ -20,6 +20,7 @@ from streams.store.interface import (
     CHANGES_PER_READ,
     DECISIONS_KEPT,
     ERASED,
+    EXPORTS_KEPT,
     LISTS_KEPT,
     NEIGHBOURS_KEPT,
     NEIGHBOURS_SLACK,
@@ -127,7 +128,7 @@ class RedisStore:
             [
                 Call(
                     "erase",
-                    [*self._user(ref), *self._list_keys(ref)[1:]],
+                    [*self._user(ref), *self._list_keys(ref)[1:], *self._export_keys(ref)[1:]],
                     [ERASED, tombstone(at), values.milliseconds(TOMBSTONE_TTL_S)],
                 ),
                 Call("erase_timers", self._timer(ref), [ref]),
@@ -136,11 +137,12 @@ class RedisStore:
         return {"profile": profile, "decisions": decisions, "timers": timers}
 
     async def scan_user(self, ref: Ref) -> dict[str, bytes]:
-        profile, decisions, lists, timers = await self._wire.run(
+        profile, decisions, lists, exports, timers = await self._wire.run(
             [
                 Call("MGET", [self._keys.profile(ref)]),
                 Call("variants", [self._keys.decisions(ref)]),
                 Call("variants", [self._keys.lists(ref)]),
+                Call("variants", [self._keys.exports(ref)]),
                 Call("HMGET", [self._timer(ref)[1]], [ref]),
             ]
         )
@@ -149,6 +151,7 @@ class RedisStore:
             ({"profile": data} if data else {})
             | {f"decision:{field.decode()}": value for field, value in values.pairs(decisions[0])}
             | {f"list:{field.decode()}": value for field, value in values.pairs(lists[0])}
+            | {f"export:{field.decode()}": value for field, value in values.pairs(exports[0])}
             | {f"timer:{name}": due.encode() for name, due in (_unpack(timers[0]) if timers[0] else {}).items()}
         )
 
@@ -229,6 +232,12 @@ class RedisStore:
 
     async def put_lists(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
         await self._keep(writes, self._list_keys, only_new=only_new, most=LISTS_KEPT)
+
+    async def exports(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
+        return await self._records(pairs, self._keys.exports)
+
+    async def put_exports(self, writes: Sequence[DecisionWrite]) -> None:
+        await self._keep(writes, self._export_keys, only_new=True, most=EXPORTS_KEPT)
 
     async def _records(self, pairs: Sequence[tuple[Ref, str]], key: Callable[[Ref], str]) -> list[bytes | None]:
         groups = self._together(list(enumerate(pairs)), by=lambda asked: names.user_tag(asked[1][0]))
@@ -341,6 +350,9 @@ class RedisStore:
 
     def _list_keys(self, ref: Ref) -> list[str]:
         return [self._keys.profile(ref), self._keys.lists(ref), self._keys.lists_order(ref)]
+
+    def _export_keys(self, ref: Ref) -> list[str]:
+        return [self._keys.profile(ref), self._keys.exports(ref), self._keys.exports_order(ref)]
 
     def _timer(self, ref: Ref) -> list[str]:
         shard = names.timer_shard(ref, TIMER_SHARDS)

@@ -11,6 +11,7 @@ from streams.store import (
     ABSENT,
     CHANGES_PER_READ,
     DECISIONS_KEPT,
+    EXPORTS_KEPT,
     LISTS_KEPT,
     NEIGHBOURS_KEPT,
     Blob,
@@ -354,6 +355,28 @@ async def test_recommended_lists_are_exported_and_erased(store):
 
     assert list(await store.scan_user(ana)) == ["profile"]
     assert await store.lists([(ana, "l"), (ana, "late"), (bob, "l")]) == [None, None, b"bob's"]
+
+
+async def test_an_export_is_kept_once_for_a_request_and_erased_with_its_shopper(store):
+    ana = store.ref("ana")
+    await store.put_exports([decision(ana, "r1", b"first"), decision(ana, "r1", b"again")])
+    await store.put_exports([decision(ana, f"r{i}", b"%d" % i) for i in range(2, EXPORTS_KEPT + 2)])
+
+    assert await store.exports([(ana, "r1"), (ana, "r2")]) == [None, b"2"]  # the oldest gave way
+    assert len(await store.scan_user(ana)) == EXPORTS_KEPT
+    await store.erase(ana, at=5.0)
+    await store.put_exports([decision(ana, "late")])
+
+    assert list(await store.scan_user(ana)) == ["profile"]
+    assert await store.exports([(ana, "late"), (ana, "r2")]) == [None, None]
+
+
+async def test_an_export_of_the_same_request_stays_the_first(store):
+    ana = store.ref("ana")
+    await store.put_exports([decision(ana, "r", b"first")])
+    await store.put_exports([decision(ana, "r", b"again")])
+
+    assert await store.exports([(ana, "r")]) == [b"first"]
 
 
 async def test_decisions_expire(store):
