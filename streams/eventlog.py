@@ -32,6 +32,7 @@ from streams.settings import Settings
 LOOKS: Final = {ProductClicked: "view", ProductViewed: "view", ProductAddedToWishlist: "wishlist", ProductAdded: "cart"}
 TOPIC_OF: Final = {name: topic for topic, events in EVENTS.items() for name in events}
 READ_TIMEOUT_S: Final = 10.0
+QUIET_S: Final = 0.5  # the embedded broker's end offsets leave out the newest batch: read on until nothing comes
 
 
 @dataclass
@@ -141,7 +142,7 @@ async def read_topics(settings: Settings, topics: Sequence[str]) -> tuple[EventL
     unknown = [topic for topic in topics if topic not in EVENTS]
     if unknown:
         raise EvaluationError(f"no inbound topic {', '.join(unknown)}; there are: {', '.join(EVENTS)}")
-    reading = Reading()
+    reading, began = Reading(), time.time()
     consumer = AIOKafkaConsumer(auto_offset_reset="earliest", enable_auto_commit=False, **settings.kafka_client())
     try:
         await consumer.start()
@@ -156,18 +157,24 @@ async def read_topics(settings: Settings, topics: Sequence[str]) -> tuple[EventL
         ends = await consumer.end_offsets(places)
         begins = await consumer.beginning_offsets(places)
         left = {place for place in places if begins[place] < ends[place]}
-        while left:
-            batches = await consumer.getmany(*left, timeout_ms=int(READ_TIMEOUT_S * 1000), max_records=1000)
-            if not batches:
+        newer: set[TopicPartition] = set()  # partitions that have reached what was written after we began
+        while len(newer) < len(places):
+            wait_s = READ_TIMEOUT_S if left else QUIET_S
+            batches = await consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=1000)
+            if not batches and left:
                 raise TransientError(f"{', '.join(topics)}: no answer within {READ_TIMEOUT_S:.0f} s")
+            if not batches:
+                break
             for place, records in batches.items():
+                short = place.topic.removeprefix(f"{settings.prefix}.")
                 for record in records:
-                    if record.offset < ends[place]:
-                        short = place.topic.removeprefix(f"{settings.prefix}.")
+                    if record.timestamp / 1000.0 > began:
+                        newer.add(place)
+                    else:
                         _decode(
                             reading, short, place.partition, record.offset, record.key, record.value, record.timestamp / 1000.0
                         )
-            left = {place for place in left if await consumer.position(place) < ends[place]}
+            left = {place for place in left - newer if await consumer.position(place) < ends[place]}
     except (KafkaError, OSError) as error:
         raise TransientError(f"topics of {settings.kafka} cannot be read: {type(error).__name__}") from error
     finally:
