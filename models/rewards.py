@@ -2,6 +2,12 @@
 
 An `Outcome` is a set: each kind counts once, revenue once for each order. The reward is a function of the set, so that a
 repeated event changes nothing, order does not matter, and what a late event teaches is the difference of two rewards.
+
+Two questions, two rewards. *How to write* (strategy, tone, offer, channel, hour) is judged by what followed the message: `reward`,
+with the orders that are attributed to it. *Whether to write* is judged by everything the shopper bought in the window after the
+decision, attributed or not, written to or not: `worth`. Only so does "send nothing" have a fair opponent: its own reward is the
+orders that come anyway, and a message earns what it adds to those. Opens and clicks count for nothing there, because who is
+written nothing cannot click.
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ IMPLIES: Mapping[str, tuple[str, ...]] = {  # a click implies an open implies a 
 class Values:
     """What each kind is worth, in conversions."""
 
+    sent: float = -0.005  # what a message costs, in attention and in money; counts for whether to write
     delivered: float = 0.0
     opened: float = 0.02  # weak: mail programs open messages by themselves
     visited: float = 0.05  # a recommended item was opened in the shop
@@ -58,7 +65,9 @@ class Values:
 
 
 VALUES = Values()
-KINDS = frozenset(field.name for field in fields(Values)) - {"revenue_share", "revenue_cap"}
+KINDS = frozenset(field.name for field in fields(Values)) - {"sent", "revenue_share", "revenue_cap"}
+REFUSALS = ("complained", "unsubscribed")  # kinds that count for whether to write, besides orders
+WITHIN = "ordered"  # an order in the window after the decision, whatever brought it
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -67,6 +76,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     kinds: tuple[str, ...] = ()  # sorted, each once
     orders: dict[str, float] = {}  # order id -> revenue
     refunds: dict[str, float] = {}  # order id -> amount given back; 0 means all of it
+    within: dict[str, float] = {}  # order id -> revenue, of orders in the window that may have had another cause
 
     @property
     def kinds_count(self) -> int:
@@ -74,18 +84,38 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 def reward(outcome: Outcome, *, values: Values = VALUES) -> float:
-    """The worth of everything known so far."""
+    """The worth of everything that followed the message, as far as it is attributed to it."""
     kinds = set(outcome.kinds)
     for kind in outcome.kinds:
         kinds.update(IMPLIES.get(kind, ()))
     total = 0.0
     for kind in sorted(kinds - {"refunded"}):  # sorted: floats add up the same in every process
         total += getattr(values, kind)
-    given_back = 0.0
-    for order_id in sorted(outcome.orders):
-        revenue = outcome.orders[order_id]
+    return total + _money(outcome, outcome.orders, values)
+
+
+def worth(outcome: Outcome, *, values: Values = VALUES) -> float:
+    """What the shopper did for the shop after the decision: orders of the window, whatever brought them, and refusals.
+
+    >>> anyway, _ = apply(Outcome(), "ordered", 0.0, order_id="o1")
+    >>> reward(anyway), worth(anyway)
+    (0.0, 1.0)
+    """
+    orders = {**outcome.within, **outcome.orders}
+    total = values.converted if orders else 0.0
+    for kind in REFUSALS:
+        if kind in outcome.kinds:
+            total += getattr(values, kind)
+    return total + _money(outcome, orders, values)
+
+
+def _money(outcome: Outcome, orders: Mapping[str, float], values: Values) -> float:
+    """Net revenue of `orders`, and what their refunds take back of the conversion."""
+    total = given_back = 0.0
+    for order_id in sorted(orders):
+        revenue = orders[order_id]
         share = refunded_share(outcome, order_id)
-        given_back += share / len(outcome.orders)
+        given_back += share / len(orders)
         total += values.revenue_share * min(revenue * (1.0 - share), values.revenue_cap)
     return total + values.refunded * given_back
 
@@ -95,7 +125,7 @@ def refunded_share(outcome: Outcome, order_id: str) -> float:
     amount = outcome.refunds.get(order_id)
     if amount is None:
         return 0.0
-    revenue = outcome.orders.get(order_id, 0.0)
+    revenue = outcome.orders.get(order_id, outcome.within.get(order_id, 0.0))
     return min(amount / revenue, 1.0) if amount > 0 and revenue > 0 else 1.0
 
 
@@ -104,24 +134,26 @@ def apply(
 ) -> tuple[Outcome, float]:
     """The outcome with one more event, and by how much the reward changed. The same event again changes nothing.
 
-    `value` is the revenue of a `converted` order, or the amount of a `refunded` one (0: all of it). A refund that comes
-    before its order is kept until then.
+    `value` is the revenue of a `converted` (attributed) or `ordered` (in the window) order, or the amount of a `refunded` one
+    (0: all of it). A refund that comes before its order is kept until then.
 
     >>> clicked, first = apply(Outcome(), "clicked")
     >>> round(first, 2), apply(clicked, "clicked")[1]
     (0.12, 0.0)
     """
-    if kind not in KINDS:
+    if kind not in KINDS and kind != WITHIN:
         raise ShapeError(f"reward kind {kind!r} is not one of {', '.join(sorted(KINDS))}")
     if not math.isfinite(value) or value < 0:
         raise ShapeError("revenue of an order must be finite and 0 or more")
-    orders, refunds = outcome.orders, outcome.refunds
+    orders, refunds, within, kinds = outcome.orders, outcome.refunds, outcome.within, {*outcome.kinds, kind}
     if kind == "converted":
         orders = _put(orders, order_id, max(value, orders.get(order_id, 0.0)))
+    elif kind == WITHIN:
+        within, kinds = _put(within, order_id, max(value, within.get(order_id, 0.0))), {*outcome.kinds}
     elif kind == "refunded":
         known = refunds.get(order_id, value)
         refunds = _put(refunds, order_id, max(value, known) if value and known else 0.0)
-    after = Outcome(kinds=tuple(sorted({*outcome.kinds, kind})), orders=orders, refunds=refunds)
+    after = Outcome(kinds=tuple(sorted(kinds)), orders=orders, refunds=refunds, within=within)
     if after == outcome:
         return outcome, 0.0
     return after, reward(after, values=values) - reward(outcome, values=values)

@@ -5,7 +5,7 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from models.rewards import IMPLIES, KINDS, MAX_ORDERS, Outcome, Values, apply, reward
+from models.rewards import IMPLIES, KINDS, MAX_ORDERS, Outcome, Values, apply, reward, worth
 from schemas.errors import SettingsError, ShapeError
 
 Step = tuple[str, float, str]
@@ -118,3 +118,27 @@ def test_every_wrong_reward_setting_is_named_at_once():
 
 def test_what_is_implied_is_a_kind_itself():
     assert {kind for kinds in IMPLIES.values() for kind in kinds} | set(IMPLIES) <= KINDS
+
+
+def test_an_order_that_came_anyway_says_whether_to_write_and_not_how():
+    anyway, _ = after(("ordered", 50.0, "o1"))
+    answered, _ = after(("clicked", 0.0, ""), ("converted", 50.0, "o1"), ("ordered", 50.0, "o1"))
+
+    assert (reward(anyway), worth(anyway)) == pytest.approx((0.0, 1.5))
+    assert (reward(answered), worth(answered)) == pytest.approx(
+        (1.62, 1.5)
+    )  # a click is no gain of its own: nobody can click nothing
+
+
+def test_a_complaint_speaks_against_writing():
+    outcome, _ = after(("opened", 0.0, ""), ("complained", 0.0, ""))
+
+    assert worth(outcome) == pytest.approx(-5.0)
+
+
+def test_a_refund_takes_back_what_an_order_in_the_window_was_worth_whichever_came_first():
+    orders = [("ordered", 50.0, "o1"), ("refunded", 25.0, "o1"), ("converted", 50.0, "o1")]
+
+    worths = {round(worth(after(*steps)[0]), 9) for steps in permutations(orders)}
+
+    assert worths == {0.75}
