@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from models.profile import state
+from models.profile import history, state
 from models.profile.basket import empty_cart, put_in_cart, remember, take_out
 from models.profile.said import hear_context, refuse_channel
 from models.profile.state import Profile, advance, grown, keep_heaviest, keep_newest, seconds
@@ -219,7 +219,9 @@ def _ordered(seen: Seen) -> float:
     profile.rfm.last_order_at = max(at, profile.rfm.last_order_at)
     empty_cart(profile, at + 0.001)
     moved, when, hour = 0.0, seconds(at), int(at // 3600) * 3600
-    for product_id in dict.fromkeys(line.product_id for line in body.products):
+    bought_now = list(dict.fromkeys(line.product_id for line in body.products))
+    profile.history = history.add(profile.history, bought_now, at)
+    for product_id in bought_now:
         count, first, last = profile.bought.get(product_id, (0, hour, when))
         profile.bought[product_id] = (count + 1, min(first, hour), max(last, when))
         remember(profile, product_id, at, "purchase")

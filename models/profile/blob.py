@@ -1,7 +1,7 @@
 """A profile as bytes: magic, version, flags, checksum, then msgpack, its vectors as 16-bit fixed point.
 
 The few large ones are deflated behind the vectors (noise does not shrink), with the usual words as a dictionary, sums rounded
-to 24 bits, send times to seconds.
+to 24 bits, send times to seconds. The history of purchases lies before all this, untouched: hashes do not shrink.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from models.profile.history import of_bought
 from models.profile.state import Profile
 from schemas.errors import PipelineError
 
-VERSION: Final = 1
+VERSION: Final = 2
 COMPRESS_OVER: Final = 3600  # bytes; below, the microseconds are worth more
 MAX_BYTES: Final = 1024 * 1024
 DEFLATED: Final = 1  # flag
@@ -41,14 +42,24 @@ class ProfileError(PipelineError):
 
 def encode(profile: Profile) -> bytes:
     """The stored form."""
+    history, profile.history = profile.history, b""
+    try:
+        flags, body = _body(profile)
+    finally:
+        profile.history = history
+    body = len(history).to_bytes(4, "little") + history + body
+    return _HEAD.pack(b"HP", VERSION, flags, zlib.crc32(body)) + body
+
+
+def _body(profile: Profile) -> tuple[int, bytes]:
+    """Flags, and everything but the history."""
     body = _ENCODER.encode(profile)
     if len(body) <= COMPRESS_OVER:
-        return _HEAD.pack(b"HP", VERSION, 0, zlib.crc32(body)) + body
+        return 0, body
     body = _ENCODER.encode(_rounded(profile))
     split = min(len(body), 4 * profile.dim + 24)
     deflate = zlib.compressobj(6, wbits=-15, zdict=WORDS)
-    body = split.to_bytes(2, "little") + body[:split] + deflate.compress(body[split:]) + deflate.flush()
-    return _HEAD.pack(b"HP", VERSION, DEFLATED, zlib.crc32(body)) + body
+    return DEFLATED, split.to_bytes(2, "little") + body[:split] + deflate.compress(body[split:]) + deflate.flush()
 
 
 def decode(data: bytes) -> Profile:
@@ -65,11 +76,16 @@ def decode(data: bytes) -> Profile:
     if zlib.crc32(body) != crc:
         raise ProfileError(f"profile: checksum of {len(body)} bytes does not match, the value is damaged")
     try:
+        history = b""
+        if version > 1:
+            size = 4 + int.from_bytes(body[:4], "little")
+            history, body = bytes(body[4:size]), body[size:]
         if flags & DEFLATED:
             split = 2 + int.from_bytes(body[:2], "little")
             inflate = zlib.decompressobj(wbits=-15, zdict=WORDS)
             body = body[2:split] + inflate.decompress(body[split:], MAX_BYTES)
         profile = read(body)
+        profile.history = history if version > 1 else of_bought(profile.bought)
         if flags & DEFLATED:
             profile.seen_minutes = np.cumsum(np.frombuffer(profile.seen_minutes, "<u2"), dtype="<u2").tobytes()
         return profile
@@ -134,4 +150,7 @@ def _unpack(kind: type, value: Any) -> Any:
 _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_pack)
 _DECODER: Final = msgspec.msgpack.Decoder(Profile, dec_hook=_unpack)
 
-READERS: Final[dict[int, Callable[[bytes], Profile]]] = {VERSION: _DECODER.decode}  # a new version adds a reader of the old
+READERS: Final[dict[int, Callable[[bytes], Profile]]] = {
+    1: _DECODER.decode,  # without a history: begun from the few products that were kept then
+    VERSION: _DECODER.decode,
+}  # a new version adds a reader of the old

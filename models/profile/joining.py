@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.profile import state
+from models.profile import history, state
 from models.profile.state import HASH_BYTES, MINUTE_BYTES, SEEN_WINDOW_MIN, Profile, advance, age_min, keep_newest
 
 
@@ -97,6 +97,7 @@ def _history(known: Profile, anonymous: Profile) -> None:
         known.bought[product_id] = (before[0] + count, min(before[1], first), max(before[2], last))
     dearest = sorted(known.bought, key=lambda name: (known.bought[name][0] > 1, known.bought[name][2], name), reverse=True)
     known.bought = {name: known.bought[name] for name in dearest[: state.BOUGHT_KEPT]}
+    known.history = history.merge(known.history, anonymous.history)
     _newest(known.refused, anonymous.refused, state.REFUSED_KEPT)
 
 
@@ -146,6 +147,9 @@ def _sends(known: Profile, anonymous: Profile) -> None:
         held = known.pending.get(campaign)
         if held is None or pending.due > held.due:
             known.pending[campaign] = pending
+    known.decided = {**anonymous.decided, **known.decided}
+    known.rate = max(known.rate, anonymous.rate)
+    known.mail = {**anonymous.mail, **known.mail}
 
 
 def _newest(mine: dict[str, float], theirs: dict[str, float], n: int) -> None:

