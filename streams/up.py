@@ -23,10 +23,12 @@ from streams.store.redis import RedisStore
 
 log = logging.getLogger(__name__)
 
-GROUPS = {  # process -> stages; the language model has a process of its own
+GROUPS = {  # process -> stages; the language model has a process of its own, and so has learning, which nobody waits for
     "events": "interest,feedback,privacy",
     "items": "catalog,recommend,content",
+    "learner": "learn",
 }
+AWAITED = ("events", "items", "api")  # before we say that we are ready
 READY_TIMEOUT_S = 90.0
 EMBEDDED_SESSION_S = 2.0  # it waits for half of this, in whole seconds, and drops nobody who is silent for longer
 
@@ -56,7 +58,9 @@ async def _run(settings: Settings) -> int:
     await together(
         redis_answers(settings), ensure_topics(settings.kafka_client(), prefix=settings.prefix, partitions=settings.partitions)
     )
-    ports = dict(zip([*GROUPS, "writer"], free_ports(len(GROUPS) + 1), strict=True))
+    ports = dict(zip([*GROUPS, "writer", "api"], free_ports(len(GROUPS) + 2), strict=True))
+    if settings.api_port:
+        ports["api"] = settings.api_port
     env = settings.environ()
     children = [
         Child(
@@ -66,6 +70,13 @@ async def _run(settings: Settings) -> int:
         )
         for name, stages in GROUPS.items()
     ]
+    children.append(
+        Child(
+            name="api",
+            argv=(sys.executable, "-m", "streams.cli", "api"),
+            env={**env, "HEADRACE_API_PORT": str(ports["api"])},
+        )
+    )
     if settings.generator != "none":
         children.append(
             Child(
@@ -94,9 +105,10 @@ async def redis_answers(settings: Settings) -> None:
 
 async def _tell_when_ready(settings: Settings, ports: dict[str, int]) -> None:
     """Print one line once every worker answers /ready: a person or a program that waits for it can start."""
-    web = {name: f"http://{settings.web_host}:{port}" for name, port in ports.items()}
+    hosts = {"api": settings.api_host}
+    web = {name: f"http://{hosts.get(name, settings.web_host)}:{port}" for name, port in ports.items()}
     async with aiohttp.ClientSession() as session, asyncio.timeout(READY_TIMEOUT_S):
-        for name in GROUPS:
+        for name in AWAITED:
             while not await _ready(session, web[name]):
                 await asyncio.sleep(0.2)
     print(

@@ -36,7 +36,7 @@ def test_every_service_runs_a_command_that_the_program_has(name):
     program, *arguments = OURS[name]["command"]
 
     assert program == "headrace"
-    assert parser().parse_args(arguments).command in ("worker", "writer", "topics")
+    assert parser().parse_args(arguments).command in ("worker", "writer", "topics", "api")
 
 
 @pytest.mark.parametrize("name", OURS)
