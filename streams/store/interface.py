@@ -12,12 +12,14 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from streams.store.policies import Policies
+
 Ref = str  # 32 hex digits: a salted hash that stands for a user id, which itself appears in no key
 Source = tuple[str, int]  # topic, partition
 Action = Literal["view", "cart", "purchase", "shown", "click"]
 
 ACTIONS: tuple[Action, ...] = ("view", "cart", "purchase", "shown", "click")
-DECISIONS_KEPT = 64  # per shopper; the oldest go first
+DECISIONS_KEPT = 128  # records per shopper, up to five for one decision; the oldest go first
 EXPORTS_KEPT = 4  # per shopper
 LISTS_KEPT = 48  # records of recommended lists and their answers, per shopper; the oldest go first
 NEIGHBOURS_KEPT = 48  # per item
@@ -123,6 +125,10 @@ def check_counts(counts: Counts) -> None:
 class Store(Protocol):
     """State of shoppers, items, policies and timers."""
 
+    @property
+    def policies(self) -> Policies:
+        """Who decides, and what was believed when."""
+
     async def open(self) -> None:
         """Connect and check. Must come first; may be repeated."""
 
@@ -158,6 +164,9 @@ class Store(Protocol):
 
     async def decisions(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
         """The records of (shopper, decision id), in the order asked."""
+
+    async def decisions_of(self, refs: Sequence[Ref]) -> dict[Ref, dict[str, bytes]]:
+        """Every record of these shoppers by its id: an order may answer any of them."""
 
     async def put_decisions(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
         """Keep records; with `only_new` the first of an id stays. Records of an erased shopper are dropped."""

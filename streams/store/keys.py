@@ -21,6 +21,8 @@
 | `{items}:seq`                     | string | last sequence number                             | for ever  |
 | `{policy:<name>}:stats`           | hash   | topic NUL partition -> statistics                | for ever  |
 | `{policy:<name>}:offsets`         | hash   | topic NUL partition -> offset they include       | for ever  |
+| `{policy:<name>}:rules`           | string | who decides, and how it came to be               | for ever  |
+| `{policy:<name>}:snapshot:<v>`    | string | what was believed under version v                | TTL       |
 | `{pool:<pool key>}:variants`      | hash   | variant id -> text                               | per pool  |
 
 Braces are Redis Cluster hash tags. `uXX` is the first byte of the ref: everything of one shopper lies in one slot, and a batch of
@@ -114,6 +116,12 @@ class Keys:
 
     def policy_offsets(self, name: str) -> str:
         return f"{self.root}{{policy:{name}}}:offsets"
+
+    def policy_rules(self, name: str) -> str:
+        return f"{self.root}{{policy:{name}}}:rules"
+
+    def policy_snapshot(self, name: str, version: str) -> str:
+        return f"{self.root}{{policy:{name}}}:snapshot:{version}"
 
     def variants(self, pool_key: str) -> str:
         return f"{self.root}{{pool:{pool_key}}}:variants"

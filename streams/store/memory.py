@@ -32,6 +32,7 @@ from streams.store.interface import (
     check_counts,
     tombstone,
 )
+from streams.store.policies import MemoryPolicies
 
 Records = dict[Ref, tuple[dict[str, bytes], float]]  # by shopper, with the time they expire
 
@@ -55,6 +56,7 @@ class MemoryStore:
         self._seq = 0
         self._policies: dict[str, dict[Source, tuple[int, bytes]]] = {}
         self._variants: dict[str, dict[str, bytes]] = {}
+        self.policies = MemoryPolicies(clock=clock)
 
     async def open(self) -> None:
         self._opened = True
@@ -134,6 +136,9 @@ class MemoryStore:
 
     async def decisions(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
         return [self._kept(self._decisions, ref).get(decision_id) for ref, decision_id in pairs]
+
+    async def decisions_of(self, refs: Sequence[Ref]) -> dict[Ref, dict[str, bytes]]:
+        return {ref: dict(self._kept(self._decisions, ref)) for ref in refs}
 
     async def put_decisions(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
         self._keep(self._decisions, writes, only_new=only_new, most=DECISIONS_KEPT)

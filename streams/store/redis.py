@@ -37,6 +37,7 @@ from streams.store.interface import (
     check_counts,
     tombstone,
 )
+from streams.store.redis_policies import RedisPolicies
 from streams.store.wire import Call, Wire
 
 REF = 32  # hex digits
@@ -57,6 +58,7 @@ class RedisStore:
             raise ValueError(f"shards must be 1 to 64, got {shards}")
         self._keys = names.Keys(prefix)
         self._wire = Wire(url, timeout_s=timeout_s)
+        self.policies = RedisPolicies(self._wire, self._keys)
         self._shards = shards
         self._salt = b""
 
@@ -223,6 +225,15 @@ class RedisStore:
 
     async def decisions(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
         return await self._records(pairs, self._keys.decisions)
+
+    async def decisions_of(self, refs: Sequence[Ref]) -> dict[Ref, dict[str, bytes]]:
+        groups = self._together(list(dict.fromkeys(refs)), by=names.user_tag)
+        replies = await self._wire.run([Call("variants", [self._keys.decisions(ref) for ref in group]) for group in groups])
+        return {
+            ref: {field.decode(): data for field, data in values.pairs(raw)}
+            for group, reply in zip(groups, replies, strict=True)
+            for ref, raw in zip(group, reply, strict=True)
+        }
 
     async def put_decisions(self, writes: Sequence[DecisionWrite], *, only_new: bool) -> None:
         await self._keep(writes, self._user, only_new=only_new, most=DECISIONS_KEPT)

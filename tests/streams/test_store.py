@@ -401,6 +401,39 @@ async def test_policy_statistics_are_kept_per_source_with_the_offset_they_includ
     assert await store.policy("other") == await store.policy_offsets("other") == {}
 
 
+async def test_the_rules_of_a_policy_are_replaced_only_by_who_has_read_them(store):
+    assert await store.policies.rules("slate") is None
+    assert await store.policies.put_rules("slate", b"one", expected=None)
+    assert not await store.policies.put_rules("slate", b"late", expected=None)
+    assert await store.policies.put_rules("slate", EVERY_BYTE, expected=b"one")
+
+    assert await store.policies.rules("slate") == EVERY_BYTE
+    assert await store.policies.rules("other") is None
+
+
+async def test_a_snapshot_is_found_by_its_version_until_it_expires(store):
+    await store.policies.put_snapshot("slate", "v1", EVERY_BYTE, ttl_s=60.0)
+    await store.policies.put_snapshot("slate", "v2", b"two", ttl_s=float("inf"))
+    await store.policies.put_snapshot("slate", "v3", b"three", ttl_s=0.001)
+    await asyncio.sleep(0.05)
+
+    assert await store.policies.snapshot("slate", "v1") == EVERY_BYTE
+    assert await store.policies.snapshot("slate", "v2") == b"two"
+    assert await store.policies.snapshot("slate", "v3") is None
+    assert await store.policies.snapshot("other", "v1") is None
+
+
+async def test_every_record_of_a_shopper_is_found_at_once(store):
+    ana, ben, nobody = store.ref("ana"), store.ref("ben"), store.ref("nobody")
+    await store.put_decisions(
+        [DecisionWrite(ana, "d1", EVERY_BYTE, 60.0), DecisionWrite(ana, "d2", b"2", 60.0), DecisionWrite(ben, "d1", b"b", 60.0)],
+        only_new=True,
+    )
+
+    assert await store.decisions_of([ana, ben, nobody, ana]) == {ana: {"d1": EVERY_BYTE, "d2": b"2"}, ben: {"d1": b"b"}, nobody: {}}
+    assert await store.decisions_of([]) == {}
+
+
 async def test_texts_are_kept_by_pool(store):
     await store.put_variants("tea/warm/zh", {"v1": "茶".encode(), "v2": EVERY_BYTE})
     await store.put_variants("mug", {"v1": b"m"})
