@@ -24,6 +24,7 @@ from schemas.events import (
     ProductAdded,
     ProductAddedToWishlist,
     ProductClicked,
+    ProductListViewed,
     ProductReviewed,
     ProductShared,
     ProductsSearched,
@@ -58,6 +59,8 @@ HEAT_HALF_LIFE_S = 7 * 86400.0
 HEAT_LANDMARK = 1_767_225_600.0  # 2026-01-01: weights grow from here, so sums of different times stay comparable
 TRAIL_TOPIC = "click"
 PAIR_WITH_LAST = 4  # items of the trail that a viewed item is counted together with
+LIST_COUNTED = 50  # products of one list that are counted as shown
+OPENS_WITHIN_S = 30.0  # a page after the click that opened it
 PAIR_LINES = 12  # lines of one order that are counted together
 
 
@@ -133,7 +136,9 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
         if fact.source.offset > state.people.fences.get(source, -1):
             # only the topic that moves the trail may be counted with it: how far it is when another topic is read, nobody decides
             trail = profile.trail if fact.source.topic == TRAIL_TOPIC else ()
-            _count(counts.setdefault(source, Counts({}, {}, {}, {})), fact, lines, items, trail)
+            added = counts.setdefault(source, Counts({}, {}, {}, {}))
+            _count(added, fact, lines, items, trail)
+            _seen(added, fact, lines, profile)
         if fact.source.topic == TRAIL_TOPIC and len(lines) == 1 and type(fact.body) in HEAT:
             profile.trail = list(dict.fromkeys([lines[0].product_id, *profile.trail]))[:PAIR_WITH_LAST]
         if state.teach is not None and isinstance(fact.body, OrderCompleted):
@@ -228,6 +233,24 @@ def profile_updated(person: Person, triggers: list[Trigger], *, now: float) -> P
     """The public view of a profile: no vectors, no text the shopper typed."""
     view = person.profile.public(now)
     return ProfileUpdated(user_id=person.user_id, version=person.version + 1, at=iso(now), triggers=triggers, **view)
+
+
+def _seen(counts: Counts, fact: Fact, lines: list[Line], profile: Profile) -> None:
+    """How often an item stood in a list on a screen, of any kind, and was chosen there. A click and the page that it opens are one."""
+    body = fact.body
+    action: Action | None = None
+    if isinstance(body, ProductListViewed):
+        action = "shown"
+    elif isinstance(body, ProductClicked):
+        action = "click"
+    elif isinstance(body, ProductViewed) and (body.decision_token or body.list_id):
+        clicked = any(
+            one == body.product_id and kind == "click" and abs(fact.at - at) < OPENS_WITHIN_S for one, at, kind in profile.recent
+        )
+        action = None if clicked else "click"
+    if action is not None:
+        for product_id in list(dict.fromkeys(line.product_id for line in lines))[:LIST_COUNTED]:
+            counts.events[product_id, action] = counts.events.get((product_id, action), 0) + 1
 
 
 def _count(counts: Counts, fact: Fact, lines: list[Line], items: dict[str, Item], trail: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from streams.answering import SETTLE_S
 from streams.checkpoint import KEPT, load
 from streams.pipeline import Pipeline
 from streams.record import Record
+from streams.requests import export
 from streams.snapshot import EXAMPLES, RANKER, RankerReader
 from streams.stages.learn import Lesson, learn
 from streams.store.memory import MemoryStore
@@ -495,3 +496,36 @@ async def test_clicks_cost_no_reading_where_nothing_was_ever_shown() -> None:
     await shop.feed("click", *(view(f"s{n}", "tea-0", n=n) for n in range(5)))
 
     assert isinstance(shop.pipeline, Pipeline) and SETTINGS.divisor > 1
+
+
+async def test_how_often_an_item_was_shown_and_chosen_is_counted_once() -> None:
+    shop = await Shop().stocked()
+    message = await shown(shop)
+    first, second, third = (item.product_id for item in message.items[:3])
+    records = await shop.feed(
+        "click",
+        seen("ana", message, at=shop.now, n=1),
+        track("Product Clicked", "ana", at=shop.now, mid="c", product_id=first, list_id=message.decision_id),
+        track(
+            "Product Viewed", "ana", at=shop.now + 1, mid="v", product_id=first, list_id=message.decision_id
+        ),  # the page it opens
+        track(
+            "Product Viewed", "ana", at=shop.now + 2, mid="w", product_id=second, decision_token=message.items[1].decision_token
+        ),
+        track("Product Viewed", "ana", at=shop.now + 3, mid="x", product_id=third),  # not from a list
+    )
+    await shop.again(records)
+
+    counts = await shop.store.counters([first, second, third])
+    assert [(counts[one].shown, counts[one].click) for one in (first, second, third)] == [(2, 1), (2, 1), (2, 0)]
+
+
+async def test_lists_are_part_of_what_a_shopper_may_have_exported() -> None:
+    shop = await Shop().stocked()
+    message = await shown(shop)
+
+    held = (await export(shop.store, "ana", shop.settings))["held"]
+
+    assert held[f"list:{message.decision_id}"]["items"] == [item.product_id for item in message.items]
+    assert held[f"list:{message.decision_id}#click"]["shown"]
+    assert not any(isinstance(value, dict) and "unreadable" in value for value in held.values())
