@@ -33,10 +33,30 @@ def _load(name: str) -> tzinfo | None:
         return None
 
 
-def sent_on_this_day(sends: Iterable[float], *, now: float, tz: tzinfo) -> int:
-    """How many of `sends` fall on the shopper's calendar day of `now`; not the last 24 hours."""
-    today = datetime.fromtimestamp(now, tz).date()
-    return sum(1 for at in sends if at <= now and datetime.fromtimestamp(at, tz).date() == today)
+DAY_S = 86_400.0
+
+
+def sent_beside(sends: Iterable[float], leave: float, tz: tzinfo) -> tuple[int, int, int]:
+    """How many of `sends` fall on the shopper's calendar day, week (from Monday) and month of `leave`; not the last 24 hours.
+
+    A message that is to leave later counts on the day that it leaves. Calendar days, so a day of 23 or 25 hours is one day.
+
+    >>> sent_beside([0.0, 90_000.0], 100_000.0, UTC)
+    (1, 2, 2)
+    """
+    near = [at for at in sends if -32 * DAY_S < at - leave < 32 * DAY_S]
+    if not near:
+        return 0, 0, 0
+    that = datetime.fromtimestamp(leave, tz)
+    day, month = that.toordinal(), (that.year, that.month)
+    today = this_week = this_month = 0
+    for at in near:
+        local = datetime.fromtimestamp(at, tz)
+        ordinal = local.toordinal()
+        today += ordinal == day
+        this_week += (ordinal - 1) // 7 == (day - 1) // 7  # day 1 was a Monday
+        this_month += (local.year, local.month) == month
+    return today, this_week, this_month
 
 
 def next_local_hour(now: float, hour: int, *, tz: tzinfo) -> float:

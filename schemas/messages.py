@@ -286,6 +286,7 @@ class Suppressed(Outbound, frozen=True, kw_only=True):
     reason: Annotated[str, one_of(*REASONS)]
     at: IsoTime
     trigger: TriggerRef | None
+    definitions: str | None = None  # version of the campaign definitions that it was refused under
 
     def __post_init__(self) -> None:
         if self.reason not in REASONS:
@@ -312,6 +313,8 @@ class Decided(Outbound, frozen=True, kw_only=True):
     factors: dict[str, Factor]
     floor: float
     holdout: str | None = None
+    campaign: str | None = None  # which campaign a message belongs to; None: a recommendation
+    definitions: str | None = None  # version of the campaign definitions that it was taken under
 
 
 Message = ProfileUpdated | Recommended | EmailReady | PushReady | Suppressed | Decided

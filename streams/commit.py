@@ -19,6 +19,7 @@ from streams.snapshot import EXAMPLES
 from streams.store import Ref, Store
 
 POLICY = "slate"
+ALERT_TTL_S = 90 * 86400.0
 
 
 @dataclass
@@ -41,6 +42,10 @@ async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Seq
     if effects.lists:
         await store.put_lists(effects.lists, only_new=True)
     await publisher.send(effects.out, dead)
+    if effects.alerts:  # before the items: whoever does this batch again must still see what they were
+        await store.watches.put_alerts(effects.alerts, keep_s=ALERT_TTL_S)
+    if effects.early:
+        await store.set_timers(effects.early)
     if effects.items:
         await store.put_items(effects.items)
     for write in effects.counts:
@@ -62,6 +67,13 @@ async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Seq
         return done  # nothing of the profiles is written yet: the whole batch is computed again
     if effects.timers:
         await store.set_timers(effects.timers)
+    if effects.watch:
+        watch = effects.watching
+        await store.watches.add(
+            effects.watch, keep_s=watch.keep_s, per_product=watch.per_product, per_shopper=watch.per_shopper
+        )
+    if effects.unwatch:
+        await store.watches.drop(effects.unwatch)
     for ref, at in effects.erase:
         await store.erase(ref, at=at)
     if effects.exports:

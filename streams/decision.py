@@ -21,6 +21,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     items: list[str]
     campaign: str = ""
     message_id: str = ""
+    chances: dict[str, float] = {}  # factor -> probability with which its arm was taken
+    not_before: float = 0.0  # when the policy wanted the message to leave
+    definitions: str = ""  # version of the campaign definitions that it was taken under
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.bandit import Stats
+from models.campaign_file import Watching
 from schemas.events import Fact
-from streams.store import Counts, DecisionWrite, Ref, Timer, UserWrite
+from streams.store import AlertWrite, Counts, DecisionWrite, Ref, Timer, UserWrite, Watch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,13 @@ class Effects:
     cleared: list[Timer] = field(default_factory=list)  # claimed timers that are done
     items: dict[str, bytes | None] = field(default_factory=dict)
     erase: list[tuple[Ref, float]] = field(default_factory=list)
+    sent: dict[tuple[Ref, str], Any] = field(default_factory=dict)  # (shopper, campaign) -> message that counts for the caps
+    robots: set[str] = field(default_factory=set)  # message ids of events that no person caused: nobody learns from them
+    watch: list[Watch] = field(default_factory=list)  # who became interested in which product
+    watching: Watching = field(default_factory=Watching)  # how much of that is kept
+    unwatch: list[tuple[Ref, str]] = field(default_factory=list)  # (shopper, product): not any more
+    early: list[Timer] = field(default_factory=list)  # timers of products; before `items`
+    alerts: list[AlertWrite] = field(default_factory=list)  # products whose price fell, or that are back; before `items`
     learnt: Learnt | None = None
     exports: list[DecisionWrite] = field(default_factory=list)  # what was held of a shopper when they asked
     tally: dict[str, int] = field(default_factory=dict)  # applied, duplicate, erased, unknown_decision, late, ...

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from models.bandit import Posterior, Stats, merge
+from models.campaigns import Definitions
 from models.copy.links import Links
 from models.copy.pool import Key, Variant, decode_variant
 from models.holdout import Holdouts
@@ -22,9 +23,10 @@ from streams.effects import Effects
 from streams.list_reading import read_lists
 from streams.people import Person, load_refs
 from streams.pipeline import DIM, Pipeline
-from streams.plan import ContentState, decision_id_for
+from streams.plan import ContentState, Sent, decision_id_for
+from streams.releasing import MARK, finish, read_timer, release
 from streams.stages.content import content
-from streams.store import Timer
+from streams.store import Ref, Timer
 from streams.wording import pool_keys
 
 log = logging.getLogger(__name__)
@@ -42,14 +44,7 @@ class Firing:
         self.pipeline = pipeline
         settings = pipeline.settings
         self.links = Links(base=settings.link_base_url, mailbox=settings.unsubscribe_mailbox)
-        self.holdouts = Holdouts(
-            salt=settings.holdout_salt,
-            global_share=settings.holdout_global,
-            campaign_shares={
-                name: settings.holdout_campaign if one.holdout_share is None else one.holdout_share
-                for name, one in pipeline.campaigns.items()
-            },
-        )
+        self._holdouts: tuple[str, Holdouts] | None = None  # version of the definitions they follow from
         self._posterior: tuple[float, Posterior] | None = None
         self._pools: dict[str, tuple[float, list[Variant]]] = {}
 
@@ -85,9 +80,47 @@ class Firing:
         lists = [timer for timer in due if timer.name.startswith(TIMER)]
         if lists:
             await self._settle_lists(lists)
-        if len(lists) < len(due):
-            await self._settle([timer for timer in due if not timer.name.startswith(TIMER)], now=now)
+        products = [timer for timer in due if timer.name.startswith(MARK)]
+        if products:
+            await self._release(products, now=now)
+        shoppers = [timer for timer in due if not timer.name.startswith((TIMER, MARK))]
+        if shoppers:
+            await self._settle(shoppers, now=now)
         return len(due)
+
+    async def _release(self, due: Sequence[Timer], *, now: float) -> None:
+        """Products that got cheaper or came back: the next portion of those who wait for them."""
+        pipeline = self.pipeline
+        pace = pipeline.settings.divisor
+        pipeline.catalogue.apply((await pipeline.store.read([], catalog_seq=pipeline.catalogue.seq)).changes)
+        effects, found, persons = await release(
+            pipeline.store,
+            due,
+            definitions=pipeline.definitions.current(now),
+            catalogue=pipeline.catalogue,
+            dim=DIM,
+            pace=pace,
+            now=now,
+        )
+        done = await commit(effects, store=pipeline.store, publisher=pipeline.publisher)
+        await finish(pipeline.store, found, persons, done.users, pace=pace, now=now)
+        for timer in due:
+            pipeline.metrics.timers_fired.labels(read_timer(timer.name)[0]).inc()
+
+    def holdouts(self, definitions: Definitions) -> Holdouts:
+        """Who is kept out, by the definitions and, where they say nothing, by the settings."""
+        if self._holdouts is None or self._holdouts[0] != definitions.version:
+            settings = self.pipeline.settings
+            made = Holdouts(
+                salt=settings.holdout_salt,
+                global_share=settings.holdout_global if definitions.global_holdout is None else definitions.global_holdout,
+                campaign_shares={
+                    name: settings.holdout_campaign if one.holdout_share is None else one.holdout_share
+                    for name, one in definitions.campaigns.items()
+                },
+            )
+            self._holdouts = (definitions.version, made)
+        return self._holdouts[1]
 
     async def _settle_lists(self, due: Sequence[Timer]) -> None:
         """Lists that were shown a while ago: what became of them is what the ranker learns."""
@@ -98,9 +131,9 @@ class Firing:
 
     async def _settle(self, due: Sequence[Timer], *, now: float) -> None:
         """All at once; when one of them breaks the stage, one by one, and the broken one is dropped and counted."""
-        todo = due
+        todo, sent = due, dict[tuple[Ref, str], Sent]()
         while todo:
-            state = await self._state(todo, now=now)
+            state = await self._state(todo, now=now, sent=sent)
             try:
                 effects = await content(todo, state, now=now)
             except PipelineError:
@@ -117,9 +150,11 @@ class Firing:
             done = await commit(effects, store=self.pipeline.store, publisher=self.pipeline.publisher)
             self._tell(effects)
             todo = [timer for timer in todo if timer.ref in done.users]  # somebody else wrote this shopper meanwhile
+            sent |= effects.sent  # what is published counts, whatever the profile says now
 
-    async def _state(self, due: Sequence[Timer], *, now: float) -> ContentState:
+    async def _state(self, due: Sequence[Timer], *, now: float, sent: Mapping[tuple[Ref, str], Sent]) -> ContentState:
         pipeline = self.pipeline
+        definitions = pipeline.definitions.current(now)
         people, by_ref = await load_refs(
             pipeline.store, [timer.ref for timer in due], dim=DIM, catalog_seq=pipeline.catalogue.seq
         )
@@ -133,15 +168,18 @@ class Firing:
             catalogue=pipeline.catalogue,
             world=world,
             ranker=await pipeline.ranker.refresh(now),
-            campaigns=pipeline.campaigns,
+            campaigns=definitions.campaigns,
             posterior=await self._policy(now),
             pools=await self._variants(keys, now=now),
-            holdouts=self.holdouts,
+            holdouts=self.holdouts(definitions),
             links=self.links,
             secret=pipeline.secret,
             pace=pipeline.settings.divisor,
             quiet_hours=pipeline.settings.quiet_hours,
             decided=await self._decided(due, by_ref),
+            definitions=definitions,
+            gone=people.gone,
+            sent=sent,
         )
 
     async def _decided(self, due: Sequence[Timer], by_ref: dict[str, Person]) -> dict[str, Decision]:
@@ -208,7 +246,7 @@ class Firing:
                 for factor, choice in out.message.factors.items():
                     metrics.decisions.labels(factor, choice.arm).inc()
         for timer in effects.cleared:
-            metrics.timers_fired.labels(timer.name).inc()
+            metrics.timers_fired.labels(timer.name if timer.name in self.pipeline.campaigns else "other").inc()
 
 
 def prior(now: float) -> Stats:

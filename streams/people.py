@@ -63,6 +63,7 @@ class People:
     fences: dict[tuple[str, int], int] = field(default_factory=dict)
     changes: Sequence[ItemChange] = ()
     corrupt: int = 0
+    gone: set[Ref] = field(default_factory=set)  # erased, of those that were asked for by ref
 
     def get(self, user_id: str) -> Person | None:
         """The live person behind `user_id`, None when erased."""
@@ -170,6 +171,8 @@ async def load_refs(store: Store, refs: Sequence[Ref], *, dim: int, catalog_seq:
     by_ref: dict[Ref, Person] = {}
     for ref, blob in read.users.items():
         if not blob.data or blob.data.startswith((ERASED, ALIAS)):
+            if blob.data.startswith(ERASED):
+                people.gone.add(ref)
             continue
         try:
             profile = decode(blob.data)

@@ -10,11 +10,11 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from models import campaigns
 from models.bandit import Stats
+from models.campaigns import Campaign
 from models.catalog import Catalogue
 from models.examples import Example, decode_example
 from models.lessons import order_example
@@ -29,6 +29,7 @@ from streams.answering import answer_lists
 from streams.checkpoint import load as load_learner
 from streams.commit import POLICY, back_off, commit
 from streams.decision import Decision, DecisionError, decode_decision, decode_outcome
+from streams.definitions import DefinitionsWatch
 from streams.effects import Effects
 from streams.encoding import Encoding
 from streams.list_reading import answer_state
@@ -40,7 +41,7 @@ from streams.record import Record
 from streams.rules_watch import RulesWatch
 from streams.settings import Settings
 from streams.snapshot import EXAMPLES, RankerReader
-from streams.stages.catalog import catalog
+from streams.stages.catalog import catalog, catalog_state
 from streams.stages.catalog import text_of as product_text
 from streams.stages.feedback import FeedbackState, decision_id_of, feedback, message_of, refers, token_of
 from streams.stages.interest import InterestState, Teach, interest, text_of
@@ -48,6 +49,7 @@ from streams.stages.learn import Learner, Lesson, learn
 from streams.stages.privacy import PrivacyState, people_of, privacy
 from streams.stages.recommend import RecommendState, recommend_stage, rng_for
 from streams.store import Store
+from streams.waits import Waiting
 from streams.world import WorldReader
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,7 @@ class Pipeline:
         self.world = WorldReader(store)
         self.ranker = RankerReader(store)
         self.rules = RulesWatch(settings.rules)
-        self.campaigns = campaigns.load(settings.campaigns)
+        self.definitions = DefinitionsWatch(settings.campaigns)
         self.learner: Learner | None = None  # of the one worker that learns; read from the store at its first batch
         self._learnt_at = -math.inf  # monotonic
         self.stats: dict[tuple[str, int], tuple[int, Stats]] = {}
@@ -250,6 +252,15 @@ class Pipeline:
             self.metrics.rebuilt_profiles.inc(people.corrupt)
         return people
 
+    @property
+    def campaigns(self) -> Mapping[str, Campaign]:
+        """As they were defined when somebody looked last."""
+        return self.definitions.held.campaigns
+
+    def waiting_state(self, now: float) -> Waiting:
+        """What decides about campaign waits at this moment."""
+        return Waiting(definitions=self.definitions.current(now), catalogue=self.catalogue, pace=self.settings.divisor)
+
     async def recommend_state(self, people: People, persons: Iterable[Person], *, now: float) -> RecommendState:
         """What a list is made from: everybody's trends, the newest ranker, the rules of this moment."""
         return RecommendState(
@@ -285,12 +296,13 @@ async def _behaviour(
         people=people,
         catalogue=self.catalogue,
         vectors=await self.encoding.vectors(texts) if texts else {},
-        campaigns=self.campaigns,
+        waiting=self.waiting_state(now),
         debounce_s=self.settings.debounce_s,
-        pace=self.settings.divisor,
         teach=await _teacher(self, facts, people, now=now) if topic == "conversion" else None,
     )
     effects = await interest(facts, state, now=now)
+    if effects.robots:
+        facts = [fact for fact in facts if fact.message_id not in effects.robots]
     if topic in ("click", "conversion"):
         await _add_feedback(self, topic, partition, facts, people, effects, now=now)
         await _add_answers(self, facts, people, effects, now=now)
@@ -390,7 +402,8 @@ async def _catalog(
     self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], now: float
 ) -> tuple[Effects, People | None]:
     texts = [product_text(fact.body) for fact in facts if isinstance(fact.body, ProductUpserted)]
-    return await catalog(facts, await self.encoding.vectors(texts) if texts else {}, now=now), None
+    state = await catalog_state(self.store, facts, self.waiting_state(now))
+    return await catalog(facts, await self.encoding.vectors(texts) if texts else {}, state, now=now), None
 
 
 async def _recommend(
@@ -408,7 +421,8 @@ async def _privacy(
     self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], now: float
 ) -> tuple[Effects, People | None]:
     people = await self.people(user_id for fact in facts for user_id in people_of(fact))
-    return await privacy(facts, PrivacyState(people=people, held=await _held(self, facts, people)), now=now), people
+    state = PrivacyState(people=people, waiting=self.waiting_state(now), held=await _held(self, facts, people))
+    return await privacy(facts, state, now=now), people
 
 
 async def _held(self: Pipeline, facts: Sequence[Fact], people: People) -> dict[str, dict[str, dict[str, bytes]]]:

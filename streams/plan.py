@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from models.bandit import Posterior
-from models.campaigns import Campaign
+from models.campaigns import Campaign, Definitions
 from models.catalog import Catalogue
 from models.copy.links import Links
 from models.copy.pool import Variant
@@ -18,8 +18,19 @@ from schemas.events import Source
 from schemas.ids import outbound_id
 from streams.decision import Decision
 from streams.people import People, Person
+from streams.store import Ref
 
 DECISION_TTL_S = 28 * 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A message that was published while another worker changed the shopper's profile: it counts for the caps all the same."""
+
+    decision_id: str
+    channel: str
+    category: str
+    leave: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +48,10 @@ class ContentState:
     secret: bytes
     pace: float
     quiet_hours: bool
-    decided: Mapping[str, Decision]  # decision id -> what was decided before a crash
+    decided: Mapping[str, Decision]  # decision id -> what was decided before: before a crash, or before the message was held
+    definitions: Definitions = field(default_factory=lambda: Definitions(campaigns={}))
+    gone: Collection[Ref] = ()  # erased
+    sent: Mapping[tuple[Ref, str], Sent] = field(default_factory=dict)  # (shopper, campaign): published, but not written down yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +71,15 @@ class Plan:
 
     @property
     def message_id(self) -> str:
-        return outbound_id(f"message:{self.campaign.name}", self.source, self.person.user_id)
+        return self.id_of("message")
+
+    def id_of(self, kind: str) -> str:
+        """The id of an outbound record that this wait leads to."""
+        return outbound_id(f"{kind}:{self.campaign.name}", self.source, self.person.user_id, self.pending.step)
 
 
 def decision_id_for(campaign: str, pending: Pending, user_id: str) -> str:
     """The id of the decision that ends a wait: of the event that started it, so that a repeat has the same."""
     trigger = pending.trigger
     source = Source(topic=trigger.topic, partition=trigger.partition, offset=trigger.offset)
-    return outbound_id(f"decision:{campaign}", source, user_id)
+    return outbound_id(f"decision:{campaign}", source, user_id, pending.step)

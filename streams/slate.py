@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.bandit import Choice
+from models.consent import impersonal
 from models.recommend import Pick, recommend
 from streams.plan import ContentState, Plan
 
@@ -32,13 +33,17 @@ def draw(
 def offered_by_strategy(state: ContentState, plan: Plan, rng: np.random.Generator, *, now: float) -> dict[str, list[str]]:
     """What each strategy would write about. A wait for certain products has them; others ask the shop's own recommender."""
     n = plan.campaign.max_items
-    if plan.pending.product_ids:
+    personal = not impersonal(plan.person.profile)
+    if plan.pending.product_ids and (personal or plan.campaign.needs_personal):
         return {"personal": list(plan.pending.product_ids)}
-    personal = not plan.person.profile.opted_out
     picks = _suggested(state, plan, rng, personal=personal, now=now)
     general = [pick.product_id for pick in _suggested(state, plan, rng, personal=False, now=now)][:n]
     if not personal:
         return {"trending": general}
+    if plan.pending.about:  # what goes with those comes first, and the shopper has those already
+        about = set(plan.pending.about)
+        picks = [pick for pick in picks if pick.product_id not in about]
+        return {"personal": [pick.product_id for pick in sorted(picks, key=lambda pick: pick.reason.product_id not in about)][:n]}
     due = [pick.product_id for pick in picks if pick.source == "buy_again"]
     rest = [pick.product_id for pick in picks if pick.source != "buy_again"]
     offered = {

@@ -111,7 +111,7 @@ def message_for(
     """The message for the sender; None when a push does not fit its 4 KB whatever is left out."""
     channel = slate["channel"].arm
     propensity = float(np.prod([choice.propensity for choice in slate.values()]))
-    send_by = max(plan.pending.due + plan.campaign.expiry_s, not_before + 60.0)
+    send_by = max(plan.pending.first_due + plan.campaign.expiry_s, not_before + 60.0)
     token = sign_token(state.secret, plan.decision_id, items[0].product_id, now + DECISION_TTL_S)
     common: dict[str, Any] = {
         "message_id": plan.message_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.consent import LEFT, MARKETING, PERSONAL
 from models.profile.state import Profile
 from schemas.events import Context, Identified
 
@@ -29,7 +30,12 @@ def identify(profile: Profile, body: Identified, *, at: float, context: Context 
 
 
 def hear_context(profile: Profile, context: Context, *, at: float) -> None:
-    """Language and zone of the browser, as long as the shopper has not said otherwise."""
+    """Language and zone of the browser, as long as the shopper has not said otherwise; the last word of its consent banner."""
+    if context.consent is not None:
+        for category, name in (("Marketing", MARKETING), ("Personalization", PERSONAL)):
+            allowed = context.consent.get(category, bool(context.consent))  # nothing at all allowed: everything refused
+            if newer(profile, name, at, allowed, profile.consent.get(name)):
+                profile.consent[name] = allowed
     if context.locale and "locale" not in profile.stamps and newer(profile, "~locale", at, context.locale, profile.locale):
         profile.locale = context.locale
     if (
@@ -47,11 +53,14 @@ def opt(profile: Profile, *, scope: str, out: bool, at: float) -> None:
     for channel in CHANNELS:
         if scope == channel or (scope == "all" and out):
             _consent(profile, channel, not out, at=at)
+            if out:
+                profile.stamps[LEFT + channel] = max(at, profile.stamps.get(LEFT + channel, at))
 
 
 def refuse_channel(profile: Profile, channel: str, *, at: float) -> None:
     """Unsubscribed or complained: nothing more on this channel until a newer consent."""
     _consent(profile, channel, False, at=at)
+    profile.stamps[LEFT + channel] = max(at, profile.stamps.get(LEFT + channel, at))
 
 
 def newer(profile: Profile, name: str, at: float, value: Any, held: Any) -> bool:

@@ -2,38 +2,38 @@
 
 Woken by timers, not by a topic. The gates stand in the order of `models.gates`; whatever they refuse is an event with a
 reason. Words come from the pool of verified variants or from a hand-written template; facts come from the catalogue.
+
+A message that is to leave later (a chosen hour, the end of the quiet hours) is decided, held, and written when it leaves: the
+gates look at everything again then, so that an unsubscribe, an order or a new price in between is not overlooked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from models import calendar, gates
+import numpy as np
+from msgspec.structs import replace
+
+from models import calendar, campaigns, gates
 from models.bandit import Choice
 from models.catalog import Item
 from models.copy.slots import facts
-from models.gates import Context, ItemThen
 from models.profile import summary
 from schemas.events import Source
-from schemas.ids import outbound_id
-from schemas.messages import (
-    Decided,
-    Factor,
-    Suppressed,
-    TriggerRef,
-    iso,
-    parse_iso,
-)
+from schemas.messages import parse_iso
 from streams.decision import Decision, encode_decision
 from streams.effects import Effects, Out
-from streams.plan import DECISION_TTL_S, ContentState, Plan, decision_id_for
+from streams.people import Person
+from streams.plan import DECISION_TTL_S, ContentState, Plan, Sent, decision_id_for
+from streams.reporting import decided, forget, suppress
 from streams.slate import draw, offered_by_strategy
 from streams.stages.recommend import rng_for
 from streams.store import DecisionWrite, Timer
+from streams.weighing import context_of
 from streams.wording import message_for, write
 
 SENDS_KEPT = 40
+HANDOVER_S = 60.0  # a message is handed to the sender at most this long before it leaves
 
 
 async def content(due: Sequence[Timer], state: ContentState, *, now: float) -> Effects:
@@ -43,37 +43,83 @@ async def content(due: Sequence[Timer], state: ContentState, *, now: float) -> E
         person = state.by_ref.get(timer.ref)
         campaign = state.campaigns.get(timer.name)
         pending = person.profile.pending.get(timer.name) if person is not None else None
+        sent = state.sent.get((timer.ref, timer.name))
+        if sent is not None and person is not None:
+            _count(person, timer.name, sent)
+            if pending is not None and decision_id_for(timer.name, pending, person.user_id) == sent.decision_id:
+                person.profile.pending.pop(timer.name)
+                pending = None
         if person is None or campaign is None or pending is None:
+            if timer.ref in state.gone:
+                forget(effects, timer.ref, timer.name, Source(topic="timers", partition=0, offset=int(timer.due)), at=now)
             effects.cleared.append(timer)  # called off meanwhile, erased, or no longer defined
             effects.count("called_off")
             continue
-        if pending.due > now:
-            effects.timers.append(Timer(ref=timer.ref, name=timer.name, due=pending.due))
+        over = campaigns.due_of(campaign, person.profile, pending, pace=state.pace)
+        if over > now:
+            _postpone(effects, person, timer.name, over)
             effects.count("moved")
             continue
         trigger = pending.trigger
-        source = Source(topic=trigger.topic, partition=trigger.partition, offset=trigger.offset)
         plan = Plan(
             person=person,
             campaign=campaign,
             pending=pending,
-            source=source,
+            source=Source(topic=trigger.topic, partition=trigger.partition, offset=trigger.offset),
             decision_id=decision_id_for(campaign.name, pending, person.user_id),
             at=parse_iso(trigger.at),
         )
-        _decide(effects, state, plan, now=now)
-        person.profile.pending.pop(timer.name, None)
+        leave = _decide(effects, state, plan, now=now)
+        person.profile.decided[campaign.name] = plan.decision_id
         person.changed = True
+        if leave is not None:
+            person.profile.pending[campaign.name] = replace(pending, held=True, was_due=pending.first_due)
+            _postpone(effects, person, campaign.name, leave - HANDOVER_S)
+            effects.count("held")
+            continue
+        person.profile.pending.pop(timer.name, None)
         effects.cleared.append(timer)
+        _go_on(effects, state, plan)
     effects.users = state.people.writes()
     return effects
 
 
-def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) -> None:
-    rng = rng_for("content", plan.campaign.name, plan.source.topic, plan.source.partition, plan.source.offset, plan.user_id)
+def _postpone(effects: Effects, person: Person, name: str, due: float) -> None:
+    pending = person.profile.pending[name]
+    if pending.due != due:
+        person.profile.pending[name] = replace(pending, due=due)
+        person.changed = True
+    effects.timers.append(Timer(ref=person.ref, name=name, due=due))
+
+
+def _go_on(effects: Effects, state: ContentState, plan: Plan) -> None:
+    """The next wait of a campaign that has several, once one is decided."""
+
+    following = campaigns.again(
+        plan.campaign, plan.person.profile, plan.pending, pace=state.pace, days_of=campaigns.days_from(state.catalogue)
+    )
+    if following is not None:
+        plan.person.profile.pending[plan.campaign.name] = following
+        effects.timers.append(Timer(ref=plan.person.ref, name=plan.campaign.name, due=following.due))
+
+
+def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) -> float | None:
+    """Send, refuse, or (with the time that is returned) hold until then."""
+    rng = rng_for(
+        "content",
+        plan.campaign.name,
+        plan.source.topic,
+        plan.source.partition,
+        plan.source.offset,
+        plan.user_id,
+        plan.pending.step,
+    )
+    before = state.decided.get(plan.decision_id)
     offered = offered_by_strategy(state, plan, rng, now=now)  # strategy -> products
     candidates = list(dict.fromkeys(product_id for ids in offered.values() for product_id in ids))
-    ctx = _context(state, plan, candidates, now=now)
+    kept_channel = before.arms.get("channel") if before is not None and plan.pending.held else None
+    ctx = context_of(state, plan, candidates, now=now, channel=kept_channel)
+    ctx.not_before = before.not_before or None if before is not None else None
     verdict = gates.judge(ctx)
     standing = {
         strategy: kept
@@ -82,12 +128,58 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
     }
     reason = verdict.reason or (None if standing else "out_of_stock")
     if reason is not None:
-        _suppress(effects, plan, reason, channel=None, now=now)
+        suppress(effects, state, plan, reason, channel=kept_channel, now=now)
         if reason.startswith("holdout"):  # a ghost record: who is kept out to measure is seen at the same point as the rest
-            _decided(effects, state, plan, {}, holdout=ctx.holdout, context=[], now=now)
-        return
+            decided(effects, state, plan, {}, holdout=ctx.holdout, context=[], now=now)
+        return None
     context = [float(x) for x in summary(plan.person.profile, now)] if not ctx.opted_out else [0.0] * state.posterior.dim
-    before = state.decided.get(plan.decision_id)
+    slate, items = _choose(state, plan, standing, verdict, context, rng, before=before)
+    arms = {factor: choice.arm for factor, choice in slate.items()}
+    wanted = before.not_before if before is not None and before.not_before else 0.0
+    ctx.not_before = wanted or calendar.send_time(arms["send_hour"], now=now, tz=ctx.tz, pace=state.pace)
+    ctx.send, ctx.channel = arms["send"] == "send", arms["channel"]
+    made = write(state, plan, items, arms, rng_for("words", plan.decision_id), now=now) if ctx.send else None
+    ctx.content = (made is not None) if ctx.send else None
+    verdict = gates.judge(ctx)
+    if not plan.pending.held:
+        decided(effects, state, plan, slate, holdout=None, context=context, now=now)
+    if verdict.reason is not None or made is None:
+        suppress(effects, state, plan, verdict.reason or "content_rejected", channel=arms["channel"], now=now)
+        return None
+    leave = verdict.not_before
+    _write_down(effects, state, plan, slate, items, context, not_before=ctx.not_before, now=now)
+    if leave - now > HANDOVER_S and not plan.pending.held:
+        return leave
+    message = message_for(state, plan, items, slate, made, not_before=leave, now=now)
+    if message is None:
+        suppress(effects, state, plan, "content_rejected", channel=arms["channel"], now=now)
+        return None
+    effects.count(f"sent_{arms['channel']}")
+    effects.out.append(Out(topic=f"content.{arms['channel']}", key=plan.user_id, id=plan.message_id, at=now, message=message))
+    sent = Sent(decision_id=plan.decision_id, channel=arms["channel"], category=plan.campaign.category, leave=leave)
+    effects.sent[plan.person.ref, plan.campaign.name] = sent
+    _count(plan.person, plan.campaign.name, sent)
+    return None
+
+
+def _choose(
+    state: ContentState,
+    plan: Plan,
+    standing: Mapping[str, Sequence[str]],
+    verdict: gates.Verdict,
+    context: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    before: Decision | None,
+) -> tuple[dict[str, Choice], list[Item]]:
+    """An arm for each factor, and the products of the strategy. What was decided before stays: a message keeps its channel."""
+    if before is not None and plan.pending.held:
+        slate = {
+            factor: Choice(factor=factor, arm=arm, propensity=before.chances[factor], propensities={arm: before.chances[factor]})
+            for factor, arm in before.arms.items()
+        }
+        ids = standing.get(slate["strategy"].arm) or next(iter(standing.values()))
+        return slate, [item for one in ids if (item := state.catalogue.get(one)) is not None]
     held = before.arms if before is not None else {}
     slate = {"strategy": draw(state, "strategy", tuple(standing), context, rng, held=held)}
     items = [item for one in standing[slate["strategy"].arm] if (item := state.catalogue.get(one)) is not None]
@@ -96,151 +188,49 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
     for factor in state.posterior.factors:
         if factor not in slate:
             slate[factor] = draw(state, factor, arms_open.get(factor), context, rng, held=held)
-    arms = {factor: choice.arm for factor, choice in slate.items()}
-    tz = calendar.zone(plan.person.profile.timezone)
-    not_before = calendar.send_time(arms["send_hour"], now=now, tz=tz, pace=state.pace)
-    ctx = replace(ctx, send=arms["send"] == "send", not_before=not_before)
-    made = write(state, plan, items, arms, rng, now=now) if ctx.send else None
-    verdict = gates.judge(replace(ctx, content=made is not None) if ctx.send else ctx)
-    _decided(effects, state, plan, slate, holdout=None, context=context, now=now)
-    if verdict.reason is not None or made is None:
-        _suppress(effects, plan, verdict.reason or "content_rejected", channel=arms["channel"], now=now)
-        return
-    message = message_for(state, plan, items, slate, made, not_before=verdict.not_before, now=now)
-    if message is None:
-        _suppress(effects, plan, "content_rejected", channel=arms["channel"], now=now)
-        return
-    effects.count(f"sent_{arms['channel']}")
-    effects.out.append(Out(topic=f"content.{arms['channel']}", key=plan.user_id, id=plan.message_id, at=now, message=message))
-    _remember(effects, state, plan, items, arms, context, now=now)
+        if factor == "channel":
+            arms_open["send_hour"] = verdict.hours_of[slate[factor].arm]
+    return slate, items
 
 
-def _remember(
+def _count(person: Person, campaign: str, sent: Sent) -> None:
+    """A message counts on the day that it leaves; what is transactional counts for no cap."""
+    profile = person.profile
+    if sent.category != "transactional":
+        sends = profile.sends.setdefault(sent.channel, [])
+        sends.append(sent.leave)
+        del sends[:-SENDS_KEPT]
+    profile.sent_campaign(campaign, sent.leave)
+    profile.decided[campaign] = sent.decision_id
+    person.changed = True
+
+
+def _write_down(
     effects: Effects,
     state: ContentState,
     plan: Plan,
+    slate: Mapping[str, Choice],
     items: Sequence[Item],
-    arms: dict[str, str],
     context: list[float],
     *,
+    not_before: float,
     now: float,
 ) -> None:
-    """Caps look at the profile; rewards look for the decision, by its own id or by the message's."""
-    profile = plan.person.profile
-    sends = profile.sends.setdefault(arms["channel"], [])
-    sends.append(now)
-    del sends[:-SENDS_KEPT]
-    profile.sent_campaign(plan.campaign.name, now)
+    """Rewards look for the decision, by its own id or by the message's; so does whoever decides again."""
     record = Decision(
         decision_id=plan.decision_id,
         user_id=plan.user_id,
         kind="message",
         at=now,
         policy_version=state.posterior.version,
-        arms=arms,
+        arms={factor: choice.arm for factor, choice in slate.items()},
         context=context,
         items=[item.product_id for item in items],
         campaign=plan.campaign.name,
         message_id=plan.message_id,
+        chances={factor: choice.propensity for factor, choice in slate.items()},
+        not_before=not_before,
+        definitions=state.definitions.version,
     )
     for key, data in ((plan.decision_id, encode_decision(record)), (plan.message_id, b"@" + plan.decision_id.encode())):
         effects.decisions.append(DecisionWrite(ref=plan.person.ref, decision_id=key, data=data, ttl_s=DECISION_TTL_S))
-
-
-def _context(state: ContentState, plan: Plan, ids: Sequence[str], *, now: float) -> Context:
-    """What the gates must know, from the profile, the catalogue and the settings."""
-    profile, campaign = plan.person.profile, plan.campaign
-    then = plan.pending.prices
-    items = []
-    for product_id in ids:
-        item = state.catalogue.get(product_id)
-        bought = profile.bought.get(product_id)
-        items.append(
-            ItemThen(
-                product_id=product_id,
-                stock=item.stock if item is not None else None,
-                price_then=then.get(product_id),
-                price_now=item.price if item is not None else None,
-                bought_at=bought[2] if bought else None,
-                in_cart=product_id in profile.cart,
-            )
-        )
-    subscribed = profile.consent.get("subscriptions", {})
-    return Context(
-        now=now,
-        triggered_at=plan.at,
-        expires_at=plan.pending.due + campaign.expiry_s,
-        channels=campaign.channels,
-        category=campaign.category,
-        user_agent=None,
-        consent={channel: bool(profile.consent.get(channel)) for channel in campaign.channels},
-        unsubscribed=subscribed.get(campaign.subscription_group) is False,
-        opted_out=profile.opted_out,
-        needs_personal=campaign.needs_personal,
-        holdout=state.holdouts.of(plan.user_id, campaign.name),
-        items=tuple(items),
-        still=campaign.still,
-        sends=profile.sends,
-        daily_cap=campaign.daily_cap,
-        last_of_campaign=profile.last_of_campaign(campaign.name),
-        cooldown_s=campaign.cooldown_s / state.pace,
-        tz=calendar.zone(profile.timezone),
-        pace=state.pace,
-        quiet_hours=campaign.quiet_hours if state.quiet_hours else None,
-        on_quiet=campaign.on_quiet,
-    )
-
-
-def _suppress(effects: Effects, plan: Plan, reason: str, *, channel: str | None, now: float) -> None:
-    effects.count(f"suppressed_{reason}")
-    effects.out.append(
-        Out(
-            topic="suppressions",
-            key=plan.user_id,
-            id=outbound_id(f"suppression:{plan.campaign.name}", plan.source, plan.user_id),
-            at=plan.at,
-            message=Suppressed(
-                user_id=plan.user_id,
-                decision_id=plan.decision_id,
-                campaign=plan.campaign.name,
-                channel=channel,
-                reason=reason,
-                at=iso(now),
-                trigger=TriggerRef(type=plan.pending.trigger.type, message_id=plan.pending.trigger.message_id),
-            ),
-        )
-    )
-
-
-def _decided(
-    effects: Effects,
-    state: ContentState,
-    plan: Plan,
-    slate: Mapping[str, Choice],
-    *,
-    holdout: str | None,
-    context: Sequence[float],
-    now: float,
-) -> None:
-    effects.out.append(
-        Out(
-            topic="decisions",
-            key=plan.user_id,
-            id=outbound_id(f"decided:{plan.campaign.name}", plan.source, plan.user_id),
-            at=plan.at,
-            message=Decided(
-                decision_id=plan.decision_id,
-                user_id=plan.user_id,
-                policy="thompson",
-                policy_version=state.posterior.version,
-                at=iso(now),
-                context=[float(x) for x in context],
-                factors={
-                    factor: Factor(arm=choice.arm, propensity=choice.propensity, propensities=choice.propensities)
-                    for factor, choice in slate.items()
-                },
-                floor=state.posterior.floor,
-                holdout=holdout,
-            ),
-        )
-    )

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import campaigns
-from models.campaigns import Campaign
+from models import bots
 from models.catalog import Catalogue, Item
 from models.examples import Example, encode_example
 from models.gates import is_bot
@@ -19,6 +18,7 @@ from models.profile import Profile, apply
 from models.sentiment import sentiment
 from schemas.events import (
     Fact,
+    Feedback,
     Line,
     OrderCompleted,
     ProductAdded,
@@ -36,7 +36,8 @@ from schemas.ids import outbound_id
 from schemas.messages import ProfileUpdated, Trigger, iso
 from streams.effects import CountWrite, Effects, Out
 from streams.people import People, Person
-from streams.store import Action, Counts, Timer
+from streams.store import Action, Counts
+from streams.waits import Waiting, arm, watch
 
 Vector = npt.NDArray[np.float32]
 
@@ -74,9 +75,8 @@ class InterestState:
     people: People
     catalogue: Catalogue
     vectors: Mapping[str, Vector]  # text -> unit vector (d,)
-    campaigns: Mapping[str, Campaign]
+    waiting: Waiting
     debounce_s: float
-    pace: float
     teach: Teach | None = None  # makes an example of an order
 
 
@@ -110,12 +110,16 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
     counts: dict[tuple[str, int], Counts] = {}
     last: dict[tuple[str, int], int] = {}
     updated: dict[str, tuple[Person, Fact, list[Trigger]]] = {}
+    rules, effects.watching = state.waiting.definitions.bots, state.waiting.definitions.watch
+    swept = _swept(facts, rules)
     for fact in facts:
         source = (fact.source.topic, fact.source.partition)
         last[source] = max(last.get(source, -1), fact.source.offset)
         person = state.people.get(fact.person)
         if person is None:
             effects.count("erased")
+            ref = state.people.refs(state.people.resolve(fact.person))
+            effects.unwatch += [(ref, line.product_id) for line in products_of(fact)]  # noted just before the erasure, perhaps
             continue
         profile = person.profile
         fresh = fact.source.offset > profile.fences.get(source, -1)
@@ -129,6 +133,10 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
             continue
         if profile.seen(fact.message_id, fact.at):
             effects.count("duplicate")
+            continue
+        if bots.too_fast(profile, fact.at, rules) or _scanner(profile, fact, swept, rules):
+            effects.count("bot")
+            effects.robots.add(fact.message_id)
             continue
         effects.count("late" if fact.late else "applied")
         lines = products_of(fact)
@@ -144,6 +152,7 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
         if state.teach is not None and isinstance(fact.body, OrderCompleted):
             _teach(effects, state.teach, person, fact, fact.body)
             await asyncio.sleep(0)  # it takes milliseconds: heartbeats must not wait for all orders of a batch
+        recent = list(profile.recent)
         text = text_of(fact)
         feeling = sentiment(text) if text is not None and not isinstance(fact.body, ProductsSearched) else None
         apply(
@@ -156,7 +165,9 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
         )
         _, _, triggers = updated.get(person.ref, (person, fact, []))
         updated[person.ref] = (person, fact, triggers)
-        _wake(effects, state, person, fact, triggers)
+        _wake(state, person, fact, triggers)
+        arm(effects, state.waiting, person, fact)
+        watch(effects, state.waiting, person, fact, recent)
     for person, fact, triggers in updated.values():
         effects.out.append(_profile_updated(person, fact, triggers, now=now))
     effects.users = state.people.writes()
@@ -186,24 +197,40 @@ def _teach(effects: Effects, teach: Teach, person: Person, fact: Fact, order: Or
     effects.count("example_order")
 
 
-def _wake(effects: Effects, state: InterestState, person: Person, fact: Fact, triggers: list[Trigger]) -> None:
-    """Mark the fact as due for a recommendation (debounced in event time), set and cancel campaign waits. Late facts only cancel."""
+def _wake(state: InterestState, person: Person, fact: Fact, triggers: list[Trigger]) -> None:
+    """Mark the fact as due for a recommendation, debounced in event time. A late fact is not."""
     profile = person.profile
     kind = None if fact.late else RECOMMEND_ON.get(type(fact.body))
     if kind is not None and fact.at - profile.rec_at.get(SURFACE, -math.inf) >= state.debounce_s:
         profile.rec_at[SURFACE] = fact.at
         triggers.append(_trigger(kind, fact))
 
-    def price_of(product_id: str) -> float | None:
-        item = state.catalogue.get(product_id)
-        return None if item is None else item.price
 
-    for change in campaigns.arm(fact, profile, state.campaigns, pace=state.pace, price_of=price_of):
-        if change.pending is None:
-            profile.pending.pop(change.campaign, None)
-        else:
-            profile.pending[change.campaign] = change.pending
-            effects.timers.append(Timer(ref=person.ref, name=change.campaign, due=change.pending.due))
+def _swept(facts: Sequence[Fact], rules: bots.BotRules) -> set[str]:
+    """Message ids of clicks that swept over the links of one mail within this batch."""
+    clicks: dict[tuple[str, str], list[Fact]] = {}
+    for fact in facts:
+        body = fact.body
+        if isinstance(body, Feedback) and body.kind == "clicked" and body.message_id and body.link_id:
+            clicks.setdefault((fact.person, body.message_id), []).append(fact)
+    found: set[str] = set()
+    for together in clicks.values():
+        if len(together) >= rules.links:
+            marks = bots.sweep([(fact.at, fact.body.link_id or "") for fact in together], rules)  # type: ignore[union-attr]
+            found |= {fact.message_id for fact, mark in zip(together, marks, strict=True) if mark}
+    return found
+
+
+def _scanner(profile: Profile, fact: Fact, swept: set[str], rules: bots.BotRules) -> bool:
+    """Is this click a mail scanner's? Remembers deliveries and clicks, to tell the next ones."""
+    body = fact.body
+    if not isinstance(body, Feedback) or not body.message_id:
+        return False
+    if body.kind == "delivered":
+        bots.delivered(profile, body.message_id, fact.at)
+    if body.kind != "clicked":
+        return False
+    return bots.scanned(profile, body.message_id, body.link_id or "", fact.at, rules) or fact.message_id in swept
 
 
 def _trigger(kind: str, fact: Fact) -> Trigger:

@@ -17,7 +17,9 @@ from schemas.ids import outbound_id
 from streams.effects import Effects, Out
 from streams.exports import EXPORT_TTL_S, Held, about, write_export
 from streams.people import People, Person, alias_bytes
+from streams.reporting import forget
 from streams.store import DecisionWrite, Timer, UserWrite
+from streams.waits import Waiting, arm
 
 BLOCKED = re.compile(r"^(?:0+|-1|null|none|nil|undefined|unknown|anonymous|guest|n/?a|test)$", re.IGNORECASE)
 ALIAS_TTL_S = 180 * 86400.0
@@ -26,6 +28,7 @@ ALIAS_TTL_S = 180 * 86400.0
 @dataclass(frozen=True, kw_only=True)
 class PrivacyState:
     people: People
+    waiting: Waiting = field(default_factory=Waiting)
     held: Mapping[str, Mapping[str, Held]] = field(default_factory=dict)  # who asked for an export -> id -> what is stored
 
 
@@ -70,6 +73,7 @@ async def privacy(facts: Sequence[Fact], state: PrivacyState, *, now: float) -> 
         effects.count("applied")
         if isinstance(body, Identified):
             identify(profile, body, at=fact.at, context=fact.context)
+            arm(effects, state.waiting, person, fact)
         elif isinstance(body, PrivacyRequested) and body.kind in ("opt_out", "opt_in"):
             opt(profile, scope=body.scope or "personalization", out=body.kind == "opt_out", at=fact.at)
     effects.users = state.people.writes()
@@ -117,6 +121,9 @@ def _erase(effects: Effects, state: PrivacyState, fact: Fact) -> None:
     user_id = state.people.resolve(fact.person)
     person = state.people.by_id.get(user_id)
     ids = {user_id, fact.person, *(person.profile.aliases if person is not None else ())}
+    if person is not None:
+        for name in sorted(person.profile.pending):
+            forget(effects, person.ref, name, fact.source, at=fact.at)  # what was on its way to them
     for ordinal, one in enumerate(sorted(ids)):
         effects.erase.append((state.people.refs(one), fact.at))
         effects.out.append(

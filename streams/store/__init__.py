@@ -25,6 +25,7 @@ from streams.store.interface import (
     erased_at,
     tombstone,
 )
+from streams.store.watches import AlertWrite, Told, Watch, Watches
 
 __all__ = [
     "ABSENT",
@@ -37,6 +38,7 @@ __all__ = [
     "NEIGHBOURS_KEPT",
     "TOMBSTONE_TTL_S",
     "Action",
+    "AlertWrite",
     "Blob",
     "Counts",
     "DecisionWrite",
@@ -47,7 +49,10 @@ __all__ = [
     "Source",
     "Store",
     "Timer",
+    "Told",
     "UserWrite",
+    "Watch",
+    "Watches",
     "erased_at",
     "tombstone",
 ]

@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from streams.store.policies import Policies
+
+if TYPE_CHECKING:
+    from streams.store.watches import Watches
 
 Ref = str  # 32 hex digits: a salted hash that stands for a user id, which itself appears in no key
 Source = tuple[str, int]  # topic, partition
@@ -129,6 +132,10 @@ class Store(Protocol):
     def policies(self) -> Policies:
         """Who decides, and what was believed when."""
 
+    @property
+    def watches(self) -> Watches:
+        """Who is interested in which product."""
+
     async def open(self) -> None:
         """Connect and check. Must come first; may be repeated."""
 
@@ -161,6 +168,9 @@ class Store(Protocol):
 
     async def put_items(self, items: Mapping[str, bytes | None]) -> int:
         """Set items, or delete them (None); return the sequence number of the last change. Equal data is no change."""
+
+    async def held_items(self, product_ids: Sequence[str]) -> list[bytes | None]:
+        """Items as they are stored now, in the order asked."""
 
     async def decisions(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
         """The records of (shopper, decision id), in the order asked."""

@@ -24,6 +24,10 @@
 | `{policy:<name>}:rules`           | string | who decides, and how it came to be               | for ever  |
 | `{policy:<name>}:snapshot:<v>`    | string | what was believed under version v                | TTL       |
 | `{pool:<pool key>}:variants`      | hash   | variant id -> text                               | per pool  |
+| `{uXX}:watching:<ref>`            | zset   | product id by when the shopper turned to it last | TTL       |
+| `{wN}:watchers:<product id>`      | hash   | ref -> interest, packed                          | TTL       |
+| `{wN}:times:<product id>`         | zset   | ref by when they turned to it last               | TTL       |
+| `{wN}:alert:<kind>:<product id>`  | string | offset (8 bytes) and what is to be told          | TTL       |
 
 Braces are Redis Cluster hash tags. `uXX` is the first byte of the ref: everything of one shopper lies in one slot, and a batch of
 600 shoppers needs some 230 commands there, not 600.
@@ -32,6 +36,7 @@ Braces are Redis Cluster hash tags. `uXX` is the first byte of the ref: everythi
 from __future__ import annotations
 
 import re
+import zlib
 from hashlib import blake2b
 
 LAYOUT = "h1"  # of keys and values; another number is another layout, side by side with this one
@@ -58,6 +63,14 @@ def user_tag(ref: str) -> str:
 
 def timer_shard(ref: str, shards: int) -> int:
     return int(ref[2:4], 16) % shards
+
+
+WATCH_SHARDS = 16
+
+
+def product_shard(product_id: str) -> int:
+    """Products of one shard share a slot, as far as interests in them go."""
+    return zlib.crc32(product_id.encode()) % WATCH_SHARDS
 
 
 class Keys:
@@ -125,3 +138,15 @@ class Keys:
 
     def variants(self, pool_key: str) -> str:
         return f"{self.root}{{pool:{pool_key}}}:variants"
+
+    def watching(self, ref: str) -> str:
+        return f"{self.root}{{u{ref[:2]}}}:watching:{ref}"
+
+    def watchers(self, product_id: str) -> str:
+        return f"{self.root}{{w{product_shard(product_id)}}}:watchers:{product_id}"
+
+    def watch_times(self, product_id: str) -> str:
+        return f"{self.root}{{w{product_shard(product_id)}}}:times:{product_id}"
+
+    def alert(self, kind: str, product_id: str) -> str:
+        return f"{self.root}{{w{product_shard(product_id)}}}:alert:{kind}:{product_id}"

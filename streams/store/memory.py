@@ -33,6 +33,7 @@ from streams.store.interface import (
     tombstone,
 )
 from streams.store.policies import MemoryPolicies
+from streams.store.watches import MemoryWatches
 
 Records = dict[Ref, tuple[dict[str, bytes], float]]  # by shopper, with the time they expire
 
@@ -57,6 +58,7 @@ class MemoryStore:
         self._policies: dict[str, dict[Source, tuple[int, bytes]]] = {}
         self._variants: dict[str, dict[str, bytes]] = {}
         self.policies = MemoryPolicies(clock=clock)
+        self.watches = MemoryWatches(is_erased=lambda ref: self._user(ref).data.startswith(ERASED), clock=clock)
 
     async def open(self) -> None:
         self._opened = True
@@ -133,6 +135,9 @@ class MemoryStore:
             self._log.pop(product_id, None)  # it moves to the end
             self._log[product_id] = self._seq
         return self._seq
+
+    async def held_items(self, product_ids: Sequence[str]) -> list[bytes | None]:
+        return [self._items.get(product_id) for product_id in product_ids]
 
     async def decisions(self, pairs: Sequence[tuple[Ref, str]]) -> list[bytes | None]:
         return [self._kept(self._decisions, ref).get(decision_id) for ref, decision_id in pairs]
@@ -214,6 +219,7 @@ class MemoryStore:
         for key in names:
             del self._timers[key]
         self._users[ref] = (Blob(user.version + 1, tombstone(at)), self._clock() + TOMBSTONE_TTL_S)
+        removed["watches"] = await self.watches.erase(ref)
         return removed
 
     async def scan_user(self, ref: Ref) -> dict[str, bytes]:
@@ -224,6 +230,7 @@ class MemoryStore:
             | {f"list:{name}": data for name, data in self._kept(self._lists, ref).items()}
             | {f"export:{name}": data for name, data in self._kept(self._exports, ref).items()}
             | {f"timer:{name}": repr(due).encode() for (of, name), (due, _) in self._timers.items() if of == ref}
+            | {f"watch:{product_id}": raw for product_id, raw in (await self.watches.scan(ref)).items()}
         )
 
     async def put_variants(self, pool_key: str, variants: Mapping[str, bytes | None]) -> None:

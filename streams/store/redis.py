@@ -38,6 +38,7 @@ from streams.store.interface import (
     tombstone,
 )
 from streams.store.redis_policies import RedisPolicies
+from streams.store.redis_watches import RedisWatches
 from streams.store.wire import Call, Wire
 
 REF = 32  # hex digits
@@ -59,6 +60,7 @@ class RedisStore:
         self._keys = names.Keys(prefix)
         self._wire = Wire(url, timeout_s=timeout_s)
         self.policies = RedisPolicies(self._wire, self._keys)
+        self.watches = RedisWatches(self._wire, self._keys, self._together)
         self._shards = shards
         self._salt = b""
 
@@ -136,7 +138,8 @@ class RedisStore:
                 Call("erase_timers", self._timer(ref), [ref]),
             ]
         )
-        return {"profile": profile, "decisions": decisions, "timers": timers}
+        watches = await self.watches.erase(ref)  # after the tombstone: nothing is added any more
+        return {"profile": profile, "decisions": decisions, "timers": timers, "watches": watches}
 
     async def scan_user(self, ref: Ref) -> dict[str, bytes]:
         profile, decisions, lists, exports, timers = await self._wire.run(
@@ -155,6 +158,7 @@ class RedisStore:
             | {f"list:{field.decode()}": value for field, value in values.pairs(lists[0])}
             | {f"export:{field.decode()}": value for field, value in values.pairs(exports[0])}
             | {f"timer:{name}": due.encode() for name, due in (_unpack(timers[0]) if timers[0] else {}).items()}
+            | {f"watch:{product_id}": raw for product_id, raw in (await self.watches.scan(ref)).items()}
         )
 
     # --- items
@@ -220,6 +224,12 @@ class RedisStore:
             args += (product_id, b"0" if data is None else b"1" + data)
         call = Call("put_items", [self._keys.items, self._keys.item_log, self._keys.item_seq], args)
         return int((await self._wire.run([call]))[0])
+
+    async def held_items(self, product_ids: Sequence[str]) -> list[bytes | None]:
+        if not product_ids:
+            return []
+        held: list[bytes | None] = (await self._wire.run([Call("HMGET", [self._keys.items], product_ids)]))[0]
+        return held
 
     # --- decisions, policies, texts
 

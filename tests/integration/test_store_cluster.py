@@ -93,7 +93,7 @@ async def test_erasing_leaves_nothing_on_any_node_but_a_tombstone(nodes):
         refs = [store.ref(f"u{i}") for i in range(50)]
         await fill(store, refs)
         for ref in refs:
-            assert await store.erase(ref, at=5.0) == {"profile": 1, "decisions": 1, "timers": 1}
+            assert await store.erase(ref, at=5.0) == {"profile": 1, "decisions": 1, "timers": 1, "watches": 0}
         with clients(nodes) as behind:
             left = [key for client in behind for key in client.scan_iter(count=1000) if key.split(b":")[-1].decode() in refs]
             timers = [key for client in behind for key in client.scan_iter("*:timers")]

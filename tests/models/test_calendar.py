@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings, strategies
 
-from models.calendar import next_local_hour, parse_quiet_hours, quiet_until, send_time, sent_on_this_day, zone
+from models.calendar import next_local_hour, parse_quiet_hours, quiet_until, send_time, sent_beside, zone
 from schemas.errors import SettingsError
 
 SHANGHAI, NEW_YORK = ZoneInfo("Asia/Shanghai"), ZoneInfo("America/New_York")
@@ -36,12 +37,100 @@ def test_the_cap_counts_the_shoppers_calendar_day_not_24_hours():
     sends = [at("2026-11-23T23:30:00+08:00"), at("2026-11-24T00:30:00+08:00"), at("2026-11-24T09:00:00+08:00")]
     now = at("2026-11-24T10:00:00+08:00")
 
-    assert sent_on_this_day(sends, now=now, tz=SHANGHAI) == 2
-    assert sent_on_this_day(sends, now=now, tz=UTC) == 1  # in London two of them were yesterday
+    assert sent_beside(sends, now, SHANGHAI) == (2, 3, 3)
+    assert sent_beside(sends, now, UTC) == (1, 3, 3)  # in London two of them were yesterday
 
 
-def test_a_send_of_the_future_is_not_counted():
-    assert sent_on_this_day([at("2026-11-24T12:00:00Z")], now=at("2026-11-24T10:00:00Z"), tz=UTC) == 0
+def test_a_message_that_leaves_tomorrow_counts_tomorrow():
+    leaves = at("2026-11-25T08:00:00Z")
+
+    assert sent_beside([leaves], at("2026-11-24T10:00:00Z"), UTC) == (0, 1, 1)
+    assert sent_beside([leaves], at("2026-11-25T20:00:00Z"), UTC) == (1, 1, 1)
+
+
+def test_weeks_begin_on_monday_and_months_on_the_first():
+    sunday, monday, first = at("2026-11-29T12:00:00Z"), at("2026-11-30T12:00:00Z"), at("2026-12-01T12:00:00Z")
+
+    assert sent_beside([sunday, monday], first, UTC) == (0, 1, 0)
+    assert sent_beside([sunday, monday], monday, UTC) == (1, 1, 2)
+
+
+ZONES = [  # with clocks that change at midnight, by half an hour, and lands that skipped a day or lie beyond the date line
+    "UTC",
+    "America/New_York",
+    "Europe/Lisbon",
+    "Asia/Shanghai",
+    "Australia/Lord_Howe",
+    "Atlantic/Azores",
+    "America/Sao_Paulo",
+    "America/Santiago",
+    "America/Havana",
+    "Asia/Beirut",
+    "Africa/Cairo",
+    "Pacific/Apia",
+    "Pacific/Kiritimati",
+    "Pacific/Auckland",
+    "Asia/Kathmandu",
+    "America/St_Johns",
+    "Asia/Tehran",
+    "Pacific/Chatham",
+    "Antarctica/Troll",
+]
+MOMENTS = strategies.integers(int(at("2008-01-01T00:00:00Z")), int(at("2038-01-01T00:00:00Z")))
+
+
+@given(strategies.sampled_from(ZONES), MOMENTS, strategies.lists(strategies.integers(-40 * 86_400, 40 * 86_400), max_size=20))
+@settings(max_examples=400, deadline=None)
+def test_caps_count_as_somebody_with_a_wall_calendar_would(name, leave, offsets):
+    tz, sends = ZoneInfo(name), [float(leave + offset) for offset in offsets]
+
+    def page(moment, form):
+        return datetime.fromtimestamp(moment, tz).strftime(form)
+
+    expected = tuple(sum(page(one, form) == page(leave, form) for one in sends) for form in ("%Y-%m-%d", "%G-%V", "%Y-%m"))
+    assert sent_beside(sends, float(leave), tz) == expected
+
+
+CHANGES = [  # minutes around which clocks change, or a day is skipped
+    "2026-03-08T07:00:00Z",
+    "2026-11-01T06:00:00Z",
+    "2026-10-25T01:00:00Z",
+    "2026-04-04T15:00:00Z",
+    "2011-12-30T10:00:00Z",
+    "2018-11-04T03:00:00Z",
+    "2018-02-18T02:00:00Z",
+    "2026-03-29T00:00:00Z",
+    "2026-04-23T22:00:00Z",
+]
+
+
+@given(
+    strategies.sampled_from(ZONES),
+    strategies.one_of(
+        MOMENTS,
+        strategies.builds(
+            lambda change, minutes: int(at(change)) + 60 * minutes,
+            strategies.sampled_from(CHANGES),
+            strategies.integers(-1500, 1500),
+        ),
+    ),
+    strategies.integers(0, 23),
+    strategies.integers(0, 23),
+)
+@settings(max_examples=400, deadline=None)
+def test_quiet_hours_end_when_somebody_who_looks_at_the_clock_every_minute_would_say_so(name, now, start_hour, end_hour):
+    tz, quiet = ZoneInfo(name), set()
+    hour = start_hour
+    while hour != end_hour:
+        quiet.add(hour)
+        hour = (hour + 1) % 24
+    moment = now
+    while datetime.fromtimestamp(moment, tz).hour in quiet:
+        moment = moment + 60 - moment % 60
+
+    ends = quiet_until(float(now), start_hour=start_hour, end_hour=end_hour, tz=tz)
+
+    assert (ends or now) == moment
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from models.campaign_file import DEFAULT_FILE
 from models.campaigns import Campaign, arm, load
 from models.profile import Pending, apply, blank
+from models.profile.state import Rfm
 from schemas.errors import SettingsError
 from schemas.events import (
     Body,
@@ -49,6 +50,9 @@ class AShopper:
     bought: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     recent: list[tuple[str, float, str]] = field(default_factory=list)
     pending: dict[str, Pending] = field(default_factory=dict)
+    refused: dict[str, float] = field(default_factory=dict)
+    rfm: Rfm = field(default_factory=Rfm)
+    decided: dict[str, str] = field(default_factory=dict)
 
     def live(self, body: Body, *, at: float, campaigns: dict[str, Campaign], pace: float = 1.0, late: bool = False) -> "AShopper":
         match body:
@@ -321,8 +325,19 @@ def test_a_search_changes_no_cart_and_no_view():
     assert arm(a_fact(ProductsSearched(query="x"), at=200), ana, CART | BROWSE) == []
 
 
-def test_the_campaigns_that_ship_are_the_three_of_the_readme():
-    assert list(ALL) == ["cart_abandonment", "browse_abandonment", "recommendation_digest"]
+def test_the_campaigns_that_ship_are_ten():
+    assert list(ALL) == [
+        "cart_abandonment",
+        "browse_abandonment",
+        "search_abandonment",
+        "price_drop",
+        "back_in_stock",
+        "replenishment",
+        "post_purchase",
+        "win_back",
+        "welcome",
+        "recommendation_digest",
+    ]
     assert ALL["cart_abandonment"].quiet_hours == (21, 8)
     assert replace(ALL["recommendation_digest"], name="x").period_s == WEEK
 
@@ -374,8 +389,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 @pytest.mark.parametrize("off", ["off", '"off"'])  # YAML reads the first as false
 def test_quiet_hours_can_be_off_in_both_ways_of_writing_it(tmp_path, off):
-    text = DEFAULT_FILE.read_text(encoding="utf-8").replace("quiet_hours: 21-8", f"quiet_hours: {off}", 1)
+    aborts = "    on_quiet: abort               # the moment"
+    text = DEFAULT_FILE.read_text(encoding="utf-8").replace(aborts, f"    quiet_hours: {off}\n{aborts}")
 
     campaigns = load(written(tmp_path / "campaigns.yaml", text))
 
-    assert [campaign.quiet_hours for campaign in campaigns.values()] == [None, (21, 8), (21, 8)]
+    assert [name for name, campaign in campaigns.items() if campaign.quiet_hours is None] == ["browse_abandonment"]

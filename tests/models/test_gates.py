@@ -85,7 +85,47 @@ def test_one_consented_channel_is_enough_and_is_the_only_one_open():
 
 
 def test_leaving_the_subscription_group_is_a_reason_of_its_own():
-    assert first_refusal(replace(GOOD, unsubscribed=True)) == "unsubscribed"
+    assert first_refusal(replace(GOOD, membership="unsubscribed")) == "unsubscribed"
+    assert first_refusal(replace(GOOD, membership="no_consent")) == "no_consent"  # a group that one must join
+
+
+def test_taking_a_channel_back_is_told_from_never_having_agreed():
+    assert first_refusal(replace(GOOD, consent={"email": False}, took_back=True)) == "unsubscribed"
+    assert first_refusal(replace(GOOD, consent={"email": True}, took_back=True)) is None  # the other channel is still open
+
+
+def test_a_week_and_a_month_have_caps_of_their_own():
+    week = [NOON - 24 * 3600 * day for day in (1, 1.1)]  # Tuesday: the Monday before
+
+    assert first_refusal(replace(GOOD, sends={"email": week, "push": week}, weekly_cap=2)) == "frequency_capped"
+    assert first_refusal(replace(GOOD, sends={"email": week, "push": week}, weekly_cap=3)) is None
+    month = [NOON - 24 * 3600 * day for day in (8, 9, 10)]
+    assert first_refusal(replace(GOOD, sends={"email": month, "push": month}, monthly_cap=3)) == "frequency_capped"
+
+
+def test_a_message_for_tomorrow_is_held_to_tomorrows_cap():
+    tomorrow = NOON + 21 * 3600  # nine in the morning
+    ctx = replace(GOOD, expires_at=NOON + 48 * 3600, sends={"email": [tomorrow, tomorrow + 60]})
+
+    verdict = judge(ctx)
+
+    assert verdict.channels == ("email", "push")
+    assert verdict.hours_of == {"email": ("now", "evening"), "push": ("now", "morning", "evening")}
+
+
+def test_a_price_that_fell_further_is_no_reason_not_to_speak_of_it():
+    ctx = replace(GOOD, still=("price_not_risen",))
+
+    assert relevance(ctx, replace(BEANS, price_now=8.0)) is None
+    assert relevance(ctx, replace(BEANS, price_now=12.0)) == "price_changed"
+
+
+def test_a_message_that_was_decided_before_the_quiet_hours_leaves_at_their_end():
+    dawn = datetime(2026, 11, 24, 7, 59, 30, tzinfo=UTC).timestamp()
+    ctx = replace(GOOD, now=dawn, expires_at=dawn + 3600, not_before=dawn + 30, on_quiet="abort")
+
+    assert first_refusal(ctx) == "quiet_hours_aborted"
+    assert first_refusal(replace(ctx, held=True)) is None
 
 
 def test_opting_out_of_personalisation_leaves_general_content():

@@ -350,7 +350,7 @@ async def test_recommended_lists_are_exported_and_erased(store):
     await store.put_lists([decision(ana, "l", b"list"), decision(bob, "l", b"bob's")], only_new=True)
     assert await store.scan_user(ana) == {"list:l": b"list"}
 
-    assert await store.erase(ana, at=5.0) == {"profile": 0, "decisions": 1, "timers": 0}
+    assert await store.erase(ana, at=5.0) == {"profile": 0, "decisions": 1, "timers": 0, "watches": 0}
     await store.put_lists([decision(ana, "late")], only_new=True)
 
     assert list(await store.scan_user(ana)) == ["profile"]
@@ -529,7 +529,7 @@ async def test_erasing_leaves_a_tombstone_and_says_what_was_removed(store):
     await everything_of(store, ana)
     await everything_of(store, bob)
 
-    assert await store.erase(ana, at=1234.5) == {"profile": 1, "decisions": 2, "timers": 3}
+    assert await store.erase(ana, at=1234.5) == {"profile": 1, "decisions": 2, "timers": 3, "watches": 0}
     blob = (await store.read([ana])).users[ana]
     assert (blob.version, erased_at(blob.data)) == (2, 1234.5)
     assert list(await store.scan_user(ana)) == ["profile"]
@@ -538,14 +538,14 @@ async def test_erasing_leaves_a_tombstone_and_says_what_was_removed(store):
         Timer(bob, "digest", 200.0),
         Timer(bob, "wake", 300.0),
     ]
-    assert await store.erase(ana, at=2000.0) == {"profile": 0, "decisions": 0, "timers": 0}
+    assert await store.erase(ana, at=2000.0) == {"profile": 0, "decisions": 0, "timers": 0, "watches": 0}
     assert len(await store.scan_user(bob)) == 6
 
 
 async def test_somebody_unknown_can_be_erased_before_their_events_come(store):
     ana = store.ref("ana")
 
-    assert await store.erase(ana, at=5.0) == {"profile": 0, "decisions": 0, "timers": 0}
+    assert await store.erase(ana, at=5.0) == {"profile": 0, "decisions": 0, "timers": 0, "watches": 0}
     assert await store.write_users([write(ana, 0)]) == {ana}
 
 

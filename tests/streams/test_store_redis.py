@@ -222,7 +222,7 @@ async def test_a_server_that_lost_its_scripts_gets_them_again(store, behind):
     behind.script_flush()
     assert await store.write_users([UserWrite(ana, 1, b"next", 60.0)]) == set()
     behind.script_flush()
-    assert await store.erase(ana, at=1.0) == {"profile": 1, "decisions": 3, "timers": 2}
+    assert await store.erase(ana, at=1.0) == {"profile": 1, "decisions": 3, "timers": 2, "watches": 0}
 
 
 async def test_a_restart_is_transient_and_loses_nothing_with_an_append_only_file(tmp_path):
@@ -354,7 +354,7 @@ async def test_a_full_server_is_waited_for_changes_nothing_and_can_still_erase(t
             assert dump(behind) == before
             assert (await store.read([ana])).users[ana] == (1, b"profile of ana")
             async with open_store(server.url, prefix="shop") as another:
-                assert await another.erase(ana, at=1.0) == {"profile": 1, "decisions": 3, "timers": 2}
+                assert await another.erase(ana, at=1.0) == {"profile": 1, "decisions": 3, "timers": 2, "watches": 0}
 
 
 async def test_a_server_that_evicts_is_refused_at_the_start(tmp_path):
