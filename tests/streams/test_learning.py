@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +18,9 @@ from schemas.events import Source
 from schemas.topics import full_name
 from streams.answering import SETTLE_S
 from streams.checkpoint import KEPT, load
+from streams.exports import readable
 from streams.pipeline import Pipeline
 from streams.record import Record
-from streams.requests import export
 from streams.snapshot import EXAMPLES, RANKER, RankerReader
 from streams.stages.learn import Lesson, learn
 from streams.store.memory import MemoryStore
@@ -524,8 +525,9 @@ async def test_lists_are_part_of_what_a_shopper_may_have_exported() -> None:
     shop = await Shop().stocked()
     message = await shown(shop)
 
-    held = (await export(shop.store, "ana", shop.settings))["held"]
+    held = {name: readable(name, data) for name, data in (await shop.store.scan_user(shop.store.ref("ana"))).items()}
 
     assert held[f"list:{message.decision_id}"]["items"] == [item.product_id for item in message.items]
     assert held[f"list:{message.decision_id}#click"]["shown"]
+    assert json.dumps(held)
     assert not any(isinstance(value, dict) and "unreadable" in value for value in held.values())
