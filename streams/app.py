@@ -96,6 +96,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.pipeline.definitions.reload)
         async with contextlib.AsyncExitStack() as stack:
             await self._connect(stack)
             self._probes()

@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from models import campaigns
 from models.catalog import Catalogue
 from models.copy.pool import TONES, Key, Variant, decode_variant, encode_variant
 from models.copy.prompts import noun_of
@@ -22,6 +21,7 @@ from models.hashing import HashEncoder
 from schemas.errors import PipelineError, TransientError
 from streams.commit import back_off
 from streams.connect import Unreachable, connect_store
+from streams.definitions import DefinitionsWatch
 from streams.ops.health import Health
 from streams.ops.logging import configure
 from streams.ops.metrics import Metrics
@@ -67,7 +67,7 @@ class Writer:
             settings.generator, cache_dir=settings.cache_dir, key=settings.generator_key
         )
         self.encoder = HashEncoder(dim=DIM) if settings.encoder == "hash" else Encoder(settings.encoder)
-        self.campaigns = campaigns.load(settings.campaigns)
+        self.definitions = DefinitionsWatch(settings.campaigns)
         self.catalogue = Catalogue(DIM)
         self.breaker = Breaker()
         self.loaded = False
@@ -190,7 +190,7 @@ class Writer:
     def _keys(self, category: str, tone: str) -> list[Key]:
         return [
             Key(kind=one.content, channel=channel, tone=tone, language=LANGUAGE, segment=one.occasion, about=category)
-            for one in self.campaigns.values()
+            for one in self.definitions.current(asyncio.get_running_loop().time()).campaigns.values()
             for channel in one.channels
         ]
 
