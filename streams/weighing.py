@@ -9,6 +9,8 @@ from models.consent import agreed, impersonal, membership, took_back
 from models.gates import Context, ItemThen
 from streams.plan import ContentState, Plan
 
+OWN_ORDER_S = 1.0  # the order that starts a wait (its time is kept rounded up) is not the purchase that ends it
+
 
 def context_of(state: ContentState, plan: Plan, ids: Sequence[str], *, now: float, channel: str | None = None) -> Context:
     """The gates' context of a message about `ids`. `channel`: the one that was chosen before, where the message was held."""
@@ -17,7 +19,7 @@ def context_of(state: ContentState, plan: Plan, ids: Sequence[str], *, now: floa
     consent = {one: agreed(profile, one, now=now, expires_s=rules.consent_expires_s) for one in channels}
     return Context(
         now=now,
-        triggered_at=plan.at,
+        triggered_at=plan.at + (OWN_ORDER_S if campaign.rule == "replenish" else 0.0),
         expires_at=plan.pending.first_due + campaign.expiry_s,
         channels=channels,
         category=campaign.category,
