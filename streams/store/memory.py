@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,7 @@ class MemoryStore:
         self._lists: Records = {}
         self._exports: Records = {}
         self._timers: dict[tuple[Ref, str], tuple[float, float]] = {}  # due, and when to hand it out next
+        self._next: list[tuple[float, Ref, str]] = []  # heap of when to hand out; what does not agree with `_timers` is old
         self._fences: dict[Source, int] = {}
         self._events: dict[str, list[int]] = {}
         self._heat: dict[str | None, dict[str, float]] = {}
@@ -188,14 +190,17 @@ class MemoryStore:
     async def set_timers(self, timers: Sequence[Timer]) -> None:
         for ref, name, due in timers:
             self._timers[ref, name] = (due, due)
+            heapq.heappush(self._next, (due, ref, name))
 
     async def due_timers(self, now: float, *, limit: int, lease_s: float) -> list[Timer]:
-        ready = sorted((at, ref, name) for (ref, name), (_, at) in self._timers.items() if at <= now)[: max(limit, 0)]
-        claimed = []
-        for _, ref, name in ready:
-            due = self._timers[ref, name][0]
-            self._timers[ref, name] = (due, now + lease_s)
-            claimed.append(Timer(ref, name, due))
+        claimed: list[Timer] = []
+        while self._next and self._next[0][0] <= now and len(claimed) < limit:
+            at, ref, name = heapq.heappop(self._next)
+            due, again = self._timers.get((ref, name), (0.0, math.nan))
+            if again == at:
+                self._timers[ref, name] = (due, now + lease_s)
+                heapq.heappush(self._next, (now + lease_s, ref, name))
+                claimed.append(Timer(ref, name, due))
         return sorted(claimed, key=lambda timer: timer.due)
 
     async def clear_timers(self, timers: Sequence[Timer | tuple[Ref, str]]) -> None:
