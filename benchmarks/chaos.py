@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -191,8 +191,7 @@ async def everything(run: Run) -> list[str]:
         recorded = await replay(first, settings=settings, store=twin)
         problems = await compared(run, store, twin, what="after events")
 
-        due = await waits(run.users, twin, until=time.time())
-        wanted = {(user, campaign) for user, campaign, _ in due}
+        wanted = await waits(run.users, twin, until=time.time())
         hits = accidents(rng, content, kills=args.content_kills, gap_s=(0.0, 1.0))
         problems += await fire(run, content, wanted, hits)
         await carry_over(run.users, store, twin)
@@ -258,13 +257,13 @@ async def phase(run: Run, name: str, workers: Workers, records: Sequence[Sent], 
     run.say(f"  lag zero after {time.monotonic() - began:.0f} s more")
 
 
-async def fire(run: Run, content: Workers, wanted: set[tuple[str, str]], hits: Sequence[Accident]) -> list[str]:
+async def fire(run: Run, content: Workers, wanted: Mapping[tuple[str, str], str], hits: Sequence[Accident]) -> list[str]:
     """Start the content stage on waits that are over; kills come while the first of them are decided."""
     run.say(f"content: {len(wanted):,} campaign waits are due, {len(hits)} accidents")
-    deciding = [full_name(name, PREFIX) for name in effects.DECIDING]
+    deciding = [full_name(name, PREFIX) for name in (*effects.DECIDING, "decisions")]
 
-    def decided() -> set[tuple[str, str]]:
-        return effects.decided(effects.messages(run.watcher.read(deciding)))
+    def open_waits() -> list[str]:
+        return effects.undecided(wanted, effects.messages(run.watcher.read(deciding)))
 
     def strike() -> None:
         for hit in hits:
@@ -277,7 +276,7 @@ async def fire(run: Run, content: Workers, wanted: set[tuple[str, str]], hits: S
     thread.start()
     await asyncio.to_thread(
         wait_for,
-        lambda: not thread.is_alive() and wanted <= decided(),
+        lambda: not thread.is_alive() and not open_waits(),
         seconds=run.args.drain_s,
         what="every due wait to be decided",
     )
@@ -290,6 +289,8 @@ async def compared(run: Run, store: Store, twin: MemoryStore, *, what: str) -> l
     problems = [f"{what}: {one}" for one in await compare(run.users, run.items, store, twin)]
     sizes = sorted(len(data) for data in (await profiles(run.users, store)).values()) or [0]
     run.say(f"{what}: {len(sizes):,} profiles compared, p99 {sizes[int(len(sizes) * 0.99)]:,} bytes, {len(problems)} differences")
+    for one in problems[:8]:
+        run.say(f"  {one}")  # now, should a later phase not end
     return problems
 
 

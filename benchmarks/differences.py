@@ -19,6 +19,7 @@ IGNORED = (
     "fences",
     "seen_ids",
     "seen_minutes",
+    "rate",
 )  # what was heard of late and where: bookkeeping of arrival, compared by what it guards
 
 

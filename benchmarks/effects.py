@@ -51,16 +51,22 @@ def place_of(head: Mapping[str, bytes]) -> Place:
     return name, int(head["dlq.partition"]), int(head["dlq.offset"])
 
 
-def decided(out: Mapping[str, Sequence[Any]]) -> set[tuple[str, str]]:
-    """(shopper, campaign) of every wait that ended in a message or in a reason."""
-    return {(message["user_id"], message["campaign"]) for topic in DECIDING for message in out.get(topic, ())}
+def undecided(wanted: Mapping[tuple[str, str], str], out: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Waits, (shopper, campaign) -> decision id, that ended in no message, no reason, and no decision to write later."""
+    ends = {(message["user_id"], message["campaign"]) for topic in DECIDING for message in out.get(topic, ())}
+    taken = {choice["decision_id"] for choice in out.get("decisions", ())}
+    return [
+        f"{user}: {campaign} was due and nothing was decided"
+        for (user, campaign), decision_id in sorted(wanted.items())
+        if (user, campaign) not in ends and decision_id not in taken
+    ]
 
 
 def check(
     records: Mapping[str, Sequence[Message]],
     *,
     due_recommendations: Sequence[Out],
-    wanted: set[tuple[str, str]],
+    wanted: Mapping[tuple[str, str], str],
     broken: Mapping[Place, str],
 ) -> list[str]:
     """Everything that is wrong with the outbound topics."""
@@ -76,7 +82,7 @@ def check(
     got = {message["recommendation_id"] for message in out["recommendations"]}
     problems += [f"recommendation {one} is due and missing" for one in sorted(due - got)]
     problems += [f"recommendation {one} was not due" for one in sorted(got - due)]
-    problems += [f"{user}: {campaign} was due and nothing was decided" for user, campaign in sorted(wanted - decided(out))]
+    problems += undecided(wanted, out)
     problems += dead_letters(by_name.get("dead-letters", ()), broken)
     return problems
 

@@ -8,6 +8,7 @@ from benchmarks import differences
 from benchmarks.cluster import PREFIX, Watcher, inbound
 from models.profile import decode
 from schemas.topics import full_name
+from streams.plan import decision_id_for
 from streams.record import Record
 from streams.store import DecisionWrite, Store, UserWrite
 from streams.store.memory import MemoryStore
@@ -59,14 +60,14 @@ async def profiles(users: Sequence[str], store: Store) -> dict[str, bytes]:
     return {user: read.users[ref].data for user, ref in refs.items() if ref in read.users and read.users[ref].data}
 
 
-async def waits(users: Sequence[str], store: Store, *, until: float) -> list[tuple[str, str, float]]:
-    """(shopper, campaign, due) of every wait that is over by `until`."""
-    return [
-        (user, campaign, pending.due)
+async def waits(users: Sequence[str], store: Store, *, until: float) -> dict[tuple[str, str], str]:
+    """(shopper, campaign) of every wait that is over by `until`, with the id that its decision must have."""
+    return {
+        (user, campaign): decision_id_for(campaign, pending, user)
         for user, data in (await profiles(users, store)).items()
         for campaign, pending in decode(data).pending.items()
         if pending.due <= until
-    ]
+    }
 
 
 async def carry_over(users: Sequence[str], store: Store, twin: MemoryStore) -> None:
