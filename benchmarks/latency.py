@@ -4,8 +4,10 @@
 
 2,500 products in English and Chinese, events by confluent-kafka (librdkafka) to Apache Kafka and Redis, `headrace up` at demo pace.
 Measured: from the timestamp that the producer gives the click record to the timestamp of its recommendation record, both on this
-machine's clock. Checked: every product fact in e-mails and pushes equals the catalogue, every message comes within a minute of its
-trigger, erased shoppers leave no key. Exit status 1 where a bar is missed.
+machine's clock. Checked: every product fact in e-mails and pushes equals the catalogue; every message whose campaign answers an event
+(carts, products looked at, searches) is on its topic, and may leave, within a minute of that event; the digest, which by its definition
+comes at the end of the shopper's own week (336 s at demo pace), within a minute of that; a minute after the last event no such wait is
+left over; erased shoppers leave no key. Exit status 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -78,6 +81,7 @@ CHINESE = {
 COLOURS = {"en": ["sand", "slate", "moss", "clay", "ink", "snow"], "zh": ["沙色", "石板灰", "苔绿", "陶土", "墨黑", "雪白"]}
 TRIGGERS = {"product_viewed", "product_clicked", "product_added", "product_wishlisted"}
 P50_S, P99_S, MESSAGE_S = 0.3, 1.0, 60.0
+OVERDUE_S = 5.0
 
 
 def main() -> int:
@@ -135,7 +139,8 @@ async def measure(args: argparse.Namespace, kafka: str, redis_url: str, folder: 
         )
         sent = await send(watcher, events(args, products, rng), rate=args.rate)
         await asyncio.to_thread(wait_for, lambda: settled(watcher, groups), seconds=120, what="lag zero")
-        await asyncio.sleep(15.0)  # the last waits of the demo pace end, and their messages leave
+        await asyncio.sleep(MESSAGE_S)  # the last waits end, and their messages leave
+        overdue = await overdue_of([f"x{n}" for n in range(args.users)], env)
         gone = [f"x{n}" for n in range(args.erased)]
         await send(watcher, [("privacy", user, erase(user)) for user in gone], rate=0.0)
         await asyncio.to_thread(wait_for, lambda: settled(watcher, groups), seconds=120, what="the erasures")
@@ -149,7 +154,7 @@ async def measure(args: argparse.Namespace, kafka: str, redis_url: str, folder: 
         except subprocess.TimeoutExpired:
             up.kill()
             up.wait()
-    return judge(args, products, sent, records, left)
+    return judge(args, products, sent, records, left, overdue)
 
 
 def start(env: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
@@ -305,6 +310,21 @@ async def left_of(users: Sequence[str], env: Mapping[str, str]) -> list[str]:
         await store.close()
 
 
+async def overdue_of(users: Sequence[str], env: Mapping[str, str]) -> dict[str, int]:
+    """Waits, by campaign, that were over more than a few seconds ago and were not decided."""
+    store = RedisStore(Settings.read(env).redis_url, prefix=PREFIX)
+    await store.open()
+    try:
+        late: dict[str, int] = defaultdict(int)
+        for user in users:
+            for name, due in (await store.scan_user(store.ref(user))).items():
+                if name.startswith("timer:") and float(due) < time.time() - OVERDUE_S:
+                    late[name.removeprefix("timer:")] += 1
+        return dict(late)
+    finally:
+        await store.close()
+
+
 def spelled(url: str, refs: Sequence[str], users: Sequence[str]) -> list[str]:
     """Keys that name an erased shopper, by ref (the tombstone's aside) or by id, and profiles that hold the id."""
     import redis
@@ -329,6 +349,7 @@ def judge(
     sent: Mapping[str, float],
     records: Mapping[str, Sequence[Message]],
     left: Sequence[str],
+    overdue: Mapping[str, int],
 ) -> int:
     by_name = {short_name(topic, PREFIX): held for topic, held in records.items()}
     problems = [f"an erased shopper left {one}" for one in left]
@@ -339,6 +360,7 @@ def judge(
             seen.setdefault(body["trigger"]["message_id"], message.timestamp()[1] / 1000.0)
         problems += untrue(body, products)
     waits = sorted(at - sent[message_id] for message_id, at in seen.items())
+    print(f"{os.cpu_count()} cores (load {os.getloadavg()[0]:.1f} at the end), Python {sys.version.split()[0]}")
     if not waits:
         print("no recommendation for any click")
         return 1
@@ -351,22 +373,26 @@ def judge(
     if p99 > P99_S:
         problems.append(f"p99 is {p99 * 1000:.0f} ms, the bar {P99_S * 1000:.0f} ms")
     waits_of = {name: campaign.period_s / DEMO_DIVISOR for name, campaign in load(None).items()}
+    problems += [f"{n} waits of {name} are overdue" for name, n in overdue.items()]
     for channel in ("email", "push"):
-        late: dict[str, float] = {}
+        late: dict[str, list[float]] = defaultdict(list)
         held = by_name.get(f"content.{channel}", ())
         for message in held:
             body = json.loads(message.value())
             problems += untrue(body, products)
             began = sent.get((body["trigger"] or {}).get("message_id", ""))
             if began is not None:
-                late[body["campaign"]] = max(late.get(body["campaign"], 0.0), message.timestamp()[1] / 1000.0 - began)
-        shown = ", ".join(f"{name} {worst:.1f} s" for name, worst in sorted(late.items()))
-        print(f"{len(held):,} records on content.{channel}; the last after its trigger: {shown}")
+                leaves = max(message.timestamp()[1] / 1000.0, parse_iso(body["not_before"]))
+                late[body["campaign"]].append(leaves - began)
+        print(f"{len(held):,} records on content.{channel}; after its trigger each may leave:")
         if not held:
             problems.append(f"nothing on content.{channel}")
-        for name, worst in late.items():
-            if worst > MESSAGE_S + waits_of[name]:  # a digest waits for the end of its period, a week: 336 s at demo pace
-                problems.append(f"{channel} of {name} came {worst:.0f} s after its trigger, the bar is {MESSAGE_S:.0f} s")
+        for name, all_of in sorted(late.items()):
+            ordered, bar_s = sorted(all_of), MESSAGE_S + waits_of[name]
+            by = f"{bar_s:.0f} s" + (f", {waits_of[name]:.0f} s of them its own period" if waits_of[name] else "")
+            print(f"  {name}: {len(ordered)}, median {ordered[len(ordered) // 2]:.1f} s, last {ordered[-1]:.1f} s (bar {by})")
+            if ordered[-1] > bar_s:
+                problems.append(f"{channel} of {name} came {ordered[-1]:.0f} s after its trigger, the bar is {by}")
     if letters := by_name.get("dead-letters", ()):
         problems.append(f"{len(letters)} dead letters; the first: {dict(letters[0].headers() or ()).get('dlq.detail')}")
     print(f"{args.erased} erased shoppers left {len(left)} keys or values in Redis")
