@@ -17,7 +17,7 @@ from typing import Final
 from models.evidence.sums import Sums
 from schemas.errors import ShapeError
 
-__all__ = ["ALPHA", "Interval", "enough", "fixed_interval", "half_width", "lift", "tightest_at"]
+__all__ = ["ALPHA", "Interval", "enough", "fixed_interval", "half_width", "lift", "relative_lift", "tightest_at"]
 
 ALPHA: Final = 0.05
 BEST_AT: Final = 10_000.0  # shoppers at which the sequence is tightest, unless told otherwise
@@ -66,20 +66,40 @@ def lift(treated: Sums, control: Sums, *, alpha: float = ALPHA, rho: float | Non
     """
     if not enough(treated, control):
         return None
-    estimate, variance = _difference(treated, control, adjust=adjust)
-    n = treated.n + control.n
+    estimate, *variances = _difference(treated, control, adjust=adjust)
+    n, variance = treated.n + control.n, sum(variances)
     if variance <= 0.0:
         return None
     half = half_width(n, math.sqrt(variance * n), alpha=alpha, rho=rho)
     return Interval(estimate=estimate, low=estimate - half, high=estimate + half)
 
 
+def relative_lift(
+    treated: Sums, control: Sums, *, alpha: float = ALPHA, rho: float | None = None, adjust: bool = True
+) -> Interval | None:
+    """Lift as a share of the control mean, at any look; the control mean is an estimate too (Fieller, 1954).
+
+    Holds every r with |d - r m0| within the sequence of that combination. None while there is not enough data, or while the
+    control mean itself may be 0, so that a share of it means nothing.
+    """
+    if not enough(treated, control) or control.mean <= 0.0:
+        return None
+    d, s1, s0 = _difference(treated, control, adjust=adjust)
+    n, m0 = treated.n + control.n, control.mean
+    c2 = half_width(n, math.sqrt(n), alpha=alpha, rho=rho) ** 2  # of a combination with variance 1
+    a, b, c = m0 * m0 - c2 * s0, d * m0 + c2 * s0, d * d - c2 * (s1 + s0)
+    root = b * b - a * c
+    if a <= 0.0 or root < 0.0:
+        return None
+    return Interval(estimate=d / m0, low=(b - math.sqrt(root)) / a, high=(b + math.sqrt(root)) / a)
+
+
 def fixed_interval(treated: Sums, control: Sums, *, alpha: float = ALPHA, adjust: bool = True) -> Interval | None:
     """The ordinary interval, right only at one look that was set before. None while there is not enough data."""
     if not enough(treated, control):
         return None
-    estimate, variance = _difference(treated, control, adjust=adjust)
-    half = _quantile(1.0 - alpha / 2.0) * math.sqrt(variance)
+    estimate, *variances = _difference(treated, control, adjust=adjust)
+    half = _quantile(1.0 - alpha / 2.0) * math.sqrt(sum(variances))
     return Interval(estimate=estimate, low=estimate - half, high=estimate + half)
 
 
@@ -100,14 +120,14 @@ def slope(treated: Sums, control: Sums) -> float:
     return xy / xx if xx > 1e-12 else 0.0
 
 
-def _difference(treated: Sums, control: Sums, *, adjust: bool) -> tuple[float, float]:
-    """Estimate of the difference, and its variance."""
+def _difference(treated: Sums, control: Sums, *, adjust: bool) -> tuple[float, float, float]:
+    """Estimate of the difference, and what each group adds to its variance, treated first."""
     by = slope(treated, control) if adjust else 0.0
     estimate = treated.mean - control.mean - by * (treated.x / treated.n - control.x / control.n)
     own = [_residual(s, by) for s in (treated, control)]
     pooled = sum(v * max(s.n - 1.0, 0.0) for v, s in zip(own, (treated, control), strict=True)) / (treated.n + control.n - 2.0)
     # a small group that has shown few outcomes yet looks surer than it is: at least the variance of both together
-    return estimate, sum(max(v, pooled) / s.n for v, s in zip(own, (treated, control), strict=True))
+    return estimate, max(own[0], pooled) / treated.n, max(own[1], pooled) / control.n
 
 
 def _residual(s: Sums, by: float) -> float:

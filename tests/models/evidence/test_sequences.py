@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.evidence.sequences import Interval, fixed_interval, half_width, lift
+from models.evidence.sequences import Interval, fixed_interval, half_width, lift, relative_lift
 from models.evidence.sums import Sums, total
 from schemas.errors import ShapeError
 
@@ -81,3 +81,16 @@ def test_bad_numbers_are_refused_by_name():
 def test_an_interval_knows_whether_it_holds_zero():
     assert Interval(estimate=1.0, low=0.1, high=2.0).excludes_zero
     assert not Interval(estimate=1.0, low=-0.1, high=2.0).excludes_zero
+
+
+def test_a_share_of_the_control_mean_has_its_own_interval():
+    rng = np.random.default_rng(6)
+    treated, control = group(rng.random(4_000) < 0.26), group(rng.random(1_000) < 0.20)
+
+    share, difference = relative_lift(treated, control), lift(treated, control)
+
+    assert share is not None and difference is not None
+    assert share.low < 0.3 < share.high
+    assert share.estimate == pytest.approx(difference.estimate / control.mean)
+    assert (share.low > 0.0) == (difference.low > 0.0)
+    assert share.high > difference.high / control.mean  # the control mean may be lower than it looks
