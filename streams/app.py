@@ -35,7 +35,7 @@ TOPICS_OF = {  # stage -> input topics, in the order of the picture
     "catalog": ("catalog",),
     "recommend": ("profiles",),
     "content": (),  # woken by timers
-    "feedback": ("conversion",),
+    "feedback": ("conversion", "content.email", "content.push", "suppressions"),
     "privacy": ("identity", "privacy"),
     "learn": ("examples",),
 }

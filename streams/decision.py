@@ -7,6 +7,8 @@ import msgspec
 from models.rewards import Outcome
 from schemas.errors import PipelineError
 
+WHETHER = "send"  # the factor whose arms are to write and not to
+
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One choice taken for one shopper."""
@@ -24,6 +26,19 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     chances: dict[str, float] = {}  # factor -> probability with which its arm was taken
     not_before: float = 0.0  # when the policy wanted the message to leave
     definitions: str = ""  # version of the campaign definitions that it was taken under
+    propensities: dict[str, dict[str, float]] = {}  # factor -> probability of each arm that was open
+    policy: str = ""  # rule of the policy
+    leave: float = 0.0  # when its message leaves
+
+    @property
+    def sends(self) -> bool:
+        """False: the policy chose to write nothing."""
+        return self.arms.get(WHETHER, "send") == "send"
+
+    @property
+    def leaves_at(self) -> float:
+        """When its message leaves, if it does."""
+        return max(self.at, self.leave)
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -10,24 +10,26 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from models.bandit import Posterior, Stats, merge
 from models.campaigns import Definitions
 from models.copy.links import Links
 from models.copy.pool import Key, Variant, decode_variant
 from models.holdout import Holdouts
 from schemas.errors import PipelineError, TransientError
 from streams.answering import TIMER, settle
-from streams.commit import POLICY, back_off, commit
+from streams.commit import back_off, commit
+from streams.deciders import Deciders, prior, read_deciders
 from streams.decision import Decision, DecisionError, decode_decision
 from streams.effects import Effects
 from streams.list_reading import read_lists
 from streams.people import Person, load_refs
 from streams.pipeline import DIM, Pipeline
 from streams.plan import ContentState, Sent, decision_id_for
-from streams.releasing import MARK, finish, read_timer, release
+from streams.releasing import MARK, Release, finish, read_timer, release
 from streams.stages.content import content
 from streams.store import Ref, Timer
 from streams.wording import pool_keys
+
+__all__ = ["Firing", "prior"]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class Firing:
         settings = pipeline.settings
         self.links = Links(base=settings.link_base_url, mailbox=settings.unsubscribe_mailbox)
         self._holdouts: tuple[str, Holdouts] | None = None  # version of the definitions they follow from
-        self._posterior: tuple[float, Posterior] | None = None
+        self._held: tuple[float, Deciders] | None = None
         self._pools: dict[str, tuple[float, list[Variant]]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -103,9 +105,12 @@ class Firing:
             now=now,
         )
         done = await commit(effects, store=pipeline.store, publisher=pipeline.publisher)
-        await finish(pipeline.store, found, persons, done.users, pace=pace, now=now)
+        await self._finish(found, persons, done.users, now)
         for timer in due:
             pipeline.metrics.timers_fired.labels(read_timer(timer.name)[0]).inc()
+
+    async def _finish(self, found: Sequence[Release], persons: Mapping[Ref, Person], lost: set[Ref], now: float) -> None:
+        await finish(self.pipeline.store, found, persons, lost, pace=self.pipeline.settings.divisor, now=now)
 
     def holdouts(self, definitions: Definitions) -> Holdouts:
         """Who is kept out, by the definitions and, where they say nothing, by the settings."""
@@ -169,7 +174,7 @@ class Firing:
             world=world,
             ranker=await pipeline.ranker.refresh(now),
             campaigns=definitions.campaigns,
-            posterior=await self._policy(now),
+            deciders=await self._deciders(now),
             pools=await self._variants(keys, now=now),
             holdouts=self.holdouts(definitions),
             links=self.links,
@@ -226,15 +231,13 @@ class Firing:
                 self._pools[name] = (now, variants)
         return {str(key): self._pools.get(str(key), (now, []))[1] for key in keys}
 
-    async def _policy(self, now: float) -> Posterior:
-        """What the optimiser believes, at most `policy_refresh_s` old."""
-        if self._posterior is None or now - self._posterior[0] > self.pipeline.settings.policy_refresh_s:
-            parts = [Stats.decode(data) for data in (await self.pipeline.store.policy(POLICY)).values()]
-            self._posterior = (
-                now,
-                Posterior(merge([*parts, prior(now)]), now=now, weigh_pending=self.pipeline.settings.pace == "live"),
-            )
-        return self._posterior[1]
+    async def _deciders(self, now: float) -> Deciders:
+        """Who decides, and on what beliefs, at most `policy_age_s` old."""
+        settings = self.pipeline.settings
+        if self._held is None or now - self._held[0] > settings.policy_age_s:
+            live = settings.pace == "live"
+            self._held = (now, await read_deciders(self.pipeline.store, now=now, weigh_pending=live))
+        return self._held[1]
 
     def _tell(self, effects: Effects) -> None:
         metrics = self.pipeline.metrics
@@ -247,17 +250,3 @@ class Firing:
                     metrics.decisions.labels(factor, choice.arm).inc()
         for timer in effects.cleared:
             metrics.timers_fired.labels(timer.name if timer.name in self.pipeline.campaigns else "other").inc()
-
-
-def prior(now: float) -> Stats:
-    """What is believed before any data: writing is worth a little, not writing is worth nothing, and that is known well.
-
-    Without it "send nothing", which earns no feedback, would stay as unknown as on the first day and be taken half the time.
-    """
-    stats = Stats()
-    nowhere: list[float] = [0.0] * stats.dim
-    for _ in range(4):
-        stats.update("send", "send", nowhere, 0.1, new=True, at=now)
-    for _ in range(200):
-        stats.update("send", "nothing", nowhere, 0.0, new=True, at=now)
-    return stats

@@ -19,7 +19,7 @@ from models.catalog import Catalogue
 from models.examples import Example, decode_example
 from models.lessons import order_example
 from models.profile import Profile
-from models.rewards import Outcome
+from models.rewards import Values
 from schemas.codec import decode, decode_message
 from schemas.errors import EventError, FatalError, PipelineError, ShapeError, TransientError
 from schemas.events import Fact, OrderCompleted, PrivacyRequested, ProductUpserted, Source
@@ -28,10 +28,10 @@ from schemas.topics import full_name, short_name
 from streams.answering import answer_lists
 from streams.checkpoint import load as load_learner
 from streams.commit import POLICY, back_off, commit
-from streams.decision import Decision, DecisionError, decode_decision, decode_outcome
 from streams.definitions import DefinitionsWatch
 from streams.effects import Effects
 from streams.encoding import Encoding
+from streams.journeys import read_known, refers
 from streams.list_reading import answer_state
 from streams.ops.letters import attempt_of
 from streams.ops.metrics import Metrics
@@ -43,7 +43,9 @@ from streams.settings import Settings
 from streams.snapshot import EXAMPLES, RankerReader
 from streams.stages.catalog import catalog, catalog_state
 from streams.stages.catalog import text_of as product_text
-from streams.stages.feedback import FeedbackState, decision_id_of, feedback, message_of, refers, token_of
+from streams.stages.exposure import TOPICS as LEFT
+from streams.stages.exposure import Left, exposure, exposure_state
+from streams.stages.feedback import WINDOW_S, FeedbackState, feedback
 from streams.stages.interest import InterestState, Teach, interest, text_of
 from streams.stages.learn import Learner, Lesson, learn
 from streams.stages.privacy import PrivacyState, people_of, privacy
@@ -82,6 +84,7 @@ class Pipeline:
         self.learner: Learner | None = None  # of the one worker that learns; read from the store at its first batch
         self._learnt_at = -math.inf  # monotonic
         self.stats: dict[tuple[str, int], tuple[int, Stats]] = {}
+        self.values = Values.load(settings.reward_values)
         self.secret = settings.secret_key
         self.waiting: Callable[[str], None] = lambda _reason: None  # told while a transient fault is waited out
         self.progressed: Callable[[], None] = lambda: None
@@ -119,6 +122,9 @@ class Pipeline:
     def _decode(self, source: Source, record: Record, now: float) -> Any:
         if source.topic == "profiles":
             return decode_message(source, record.value)  # None: somebody was erased
+        if source.topic in LEFT:
+            message = decode_message(source, record.value)
+            return None if message is None else Left(source, message)
         if source.topic == "examples":
             return _lesson(source, record)
         return decode(
@@ -345,40 +351,15 @@ async def _add_feedback(
     self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], people: People, effects: Effects, *, now: float
 ) -> None:
     """Stage 5 on the facts of the batch that answer a decision."""
-    answers = [fact for fact in facts if refers(fact)]
-    if topic == "click" and not answers:
+    if topic == "click" and not any(refers(fact) for fact in facts):
         return
-    pointers = await _pointers(self, answers, people)
-    wanted: dict[tuple[str, str], None] = {}
-    for fact in answers:
-        user_id = people.resolve(fact.person)
-        decision_id = decision_id_of(fact, secret=self.secret, pointers=pointers, user_id=user_id, now=now)
-        if decision_id:
-            wanted[user_id, decision_id] = None
-    decisions: dict[tuple[str, str], Decision] = {}
-    outcomes: dict[tuple[str, str, str], Outcome] = {}
-    if wanted:
-        keys = [(user_id, decision_id, suffix) for user_id, decision_id in wanted for suffix in ("", "#click", "#conversion")]
-        values = await self.store.decisions(
-            [(people.refs(user_id), decision_id + suffix) for user_id, decision_id, suffix in keys]
-        )
-        for (user_id, decision_id, suffix), data in zip(keys, values, strict=True):
-            if data is None:
-                continue
-            try:
-                if suffix:
-                    outcomes[user_id, decision_id, suffix[1:]] = decode_outcome(data)
-                else:
-                    decisions[user_id, decision_id] = decode_decision(data)
-            except DecisionError:
-                log.error("a stored decision does not decode; its reward is counted as unknown")
     state = FeedbackState(
         people=people,
-        decisions=decisions,
-        outcomes=outcomes,
-        pointers=pointers,
+        known=await read_known(self.store, facts, people, secret=self.secret, now=now),
         stats={(topic, partition): await self.policy_of((topic, partition))},
         secret=self.secret,
+        values=self.values,
+        window_s=WINDOW_S / self.settings.divisor,
     )
     rewarded = await feedback(facts, state, now=now)
     effects.policy, effects.outcomes = rewarded.policy, rewarded.outcomes
@@ -386,16 +367,9 @@ async def _add_feedback(
         effects.count(name, n)
 
 
-async def _pointers(self: Pipeline, answers: Sequence[Fact], people: People) -> dict[tuple[str, str], str]:
-    """Message ids that stand for decisions."""
-    named = {
-        (people.resolve(fact.person), message_id) for fact in answers if not token_of(fact) and (message_id := message_of(fact))
-    }
-    if not named:
-        return {}
-    pairs = sorted(named)
-    values = await self.store.decisions([(people.refs(user_id), message_id) for user_id, message_id in pairs])
-    return {pair: data[1:].decode() for pair, data in zip(pairs, values, strict=True) if data and data[:1] == b"@"}
+async def _left(self: Pipeline, topic: str, partition: int, left: Sequence[Left], now: float) -> tuple[Effects, People | None]:
+    stats = {(topic, partition): await self.policy_of((topic, partition))}
+    return await exposure(left, await exposure_state(self.store, left, stats=stats, values=self.values), now=now), None
 
 
 async def _catalog(
@@ -467,6 +441,9 @@ HANDLERS: dict[str, Handler] = {
     "catalog": _catalog,  # stage 2
     "profiles": _recommend,  # stage 3; stage 4 (content) is woken by timers, see streams.firing
     "examples": _learn,  # stage 7
+    "content.email": _left,  # stage 5: what left counts
+    "content.push": _left,
+    "suppressions": _left,
     "identity": _privacy,  # stage 6
     "privacy": _privacy,  # stage 6
 }

@@ -16,6 +16,7 @@ from models.ranker import Ranker
 from models.recommend import World
 from schemas.events import Source
 from schemas.ids import outbound_id
+from streams.deciders import Deciders
 from streams.decision import Decision
 from streams.people import People, Person
 from streams.store import Ref
@@ -41,7 +42,7 @@ class ContentState:
     world: World
     ranker: Ranker
     campaigns: Mapping[str, Campaign]
-    posterior: Posterior
+    deciders: Deciders
     pools: Mapping[str, Sequence[Variant]]  # str(Key) -> verified variants
     holdouts: Holdouts
     links: Links
@@ -64,6 +65,7 @@ class Plan:
     source: Source
     decision_id: str
     at: float
+    posterior: Posterior  # of the policy that decides for this shopper
 
     @property
     def user_id(self) -> str:

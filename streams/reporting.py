@@ -61,8 +61,12 @@ def decided(
     holdout: str | None,
     context: Sequence[float],
     now: float,
+    version: str | None = None,
 ) -> None:
-    """A choice with its probability; of a shopper who is kept out to measure, a record without a choice."""
+    """A choice with its probability; of a shopper who is kept out to measure, a record without a choice.
+
+    `version` of the beliefs that it was made on, where it was made before a crash.
+    """
     effects.out.append(
         Out(
             topic="decisions",
@@ -72,15 +76,15 @@ def decided(
             message=Decided(
                 decision_id=plan.decision_id,
                 user_id=plan.user_id,
-                policy="thompson",
-                policy_version=state.posterior.version,
+                policy=plan.posterior.definition.rule,
+                policy_version=version or plan.posterior.version,
                 at=iso(now),
                 context=[float(x) for x in context],
                 factors={
                     factor: Factor(arm=choice.arm, propensity=choice.propensity, propensities=choice.propensities)
                     for factor, choice in slate.items()
                 },
-                floor=state.posterior.floor,
+                floor=plan.posterior.floor,
                 holdout=holdout,
                 campaign=plan.campaign.name,
                 definitions=state.definitions.version,

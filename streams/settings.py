@@ -89,7 +89,8 @@ class Settings:
     rules: Path | None = None  # what may be recommended where (streams/rules.yaml is a commented start); unset: no rules
     debounce_s: float = 5.0  # at most one recommendation for a shopper and surface in this time
     late_s: float = 72 * 3600.0  # an older event moves the profile and triggers nothing
-    policy_refresh_s: float = 5.0  # how old the policy of a decision may be
+    policy_refresh_s: float = 60.0  # how old the policy of a decision may be; in the demo at most five seconds
+    rewards: str = ""  # what outcomes are worth, in conversions: "opened=0,complained=-8"; unnamed ones keep their default
     holdout_global: float = 0.05  # share of shoppers who get no marketing at all, 0-0.5
     holdout_campaign: float = 0.05  # share held out of each campaign, 0-0.5
     holdout_salt: str = "headrace"  # a new salt draws new holdouts
@@ -158,6 +159,23 @@ class Settings:
     def divisor(self) -> float:
         """What every campaign wait is divided by: 1 live, 1,800 in the demo."""
         return DEMO_DIVISOR if self.pace == "demo" else 1.0
+
+    @property
+    def reward_values(self) -> dict[str, object]:
+        """What HEADRACE_REWARDS says, by name. SettingsError where it is no list of name=number."""
+        values: dict[str, object] = {}
+        for part in filter(None, (part.strip() for part in self.rewards.split(","))):
+            name, _, number = part.partition("=")
+            try:
+                values[name.strip()] = float(number)
+            except ValueError:
+                raise SettingsError([f"{variable('rewards')} must be name=number,..., got {part!r}"]) from None
+        return values
+
+    @property
+    def policy_age_s(self) -> float:
+        """How old the policy of a decision may be."""
+        return self.policy_refresh_s if self.pace == "live" else min(self.policy_refresh_s, 5.0)
 
     @property
     def quiet_hours(self) -> bool:

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from models.bandit import Choice
 from models.consent import impersonal
 from models.recommend import Pick, recommend
+from streams.decision import Decision
 from streams.plan import ContentState, Plan
 
 
 def draw(
-    state: ContentState,
+    plan: Plan,
     factor: str,
     arms: Sequence[str] | None,
     context: Sequence[float],
     rng: np.random.Generator,
     *,
-    held: Mapping[str, str],
+    held: Mapping[str, Choice],
 ) -> Choice:
-    """The arm that was drawn before a crash, as long as it is still open; else a draw. A message must not change its channel."""
-    drawn = state.posterior.choose(factor, arms, context, rng)
-    arm = held.get(factor)
-    if arm is None or arm not in drawn.propensities:
-        return drawn
-    return replace(drawn, arm=arm, propensity=drawn.propensities[arm])
+    """The choice that was made before a crash, as long as its arm is still open; else a new one. A message must not change its channel."""
+    drawn = plan.posterior.choose(factor, arms, context, rng)
+    before = held.get(factor)
+    return drawn if before is None or before.arm not in drawn.propensities else before
+
+
+def choices_of(decision: Decision) -> dict[str, Choice]:
+    """What was chosen then, with the probabilities of then."""
+    return {
+        factor: Choice(factor=factor, arm=arm, propensity=chances[arm], propensities=chances)
+        for factor, arm in decision.arms.items()
+        if arm in (chances := decision.propensities.get(factor, {}))
+    }
 
 
 def offered_by_strategy(state: ContentState, plan: Plan, rng: np.random.Generator, *, now: float) -> dict[str, list[str]]:

@@ -23,16 +23,18 @@ from schemas.events import Source
 from schemas.messages import parse_iso
 from streams.decision import Decision, encode_decision
 from streams.effects import Effects, Out
+from streams.journeys import POINTER
 from streams.people import Person
 from streams.plan import DECISION_TTL_S, ContentState, Plan, Sent, decision_id_for
 from streams.reporting import decided, forget, suppress
-from streams.slate import draw, offered_by_strategy
+from streams.slate import choices_of, draw, offered_by_strategy
 from streams.stages.recommend import rng_for
 from streams.store import DecisionWrite, Timer
 from streams.weighing import context_of
 from streams.wording import message_for, write
 
 SENDS_KEPT = 40
+NOTHING = "send_nothing"
 HANDOVER_S = 60.0  # a message is handed to the sender at most this long before it leaves
 
 
@@ -68,6 +70,7 @@ async def content(due: Sequence[Timer], state: ContentState, *, now: float) -> E
             source=Source(topic=trigger.topic, partition=trigger.partition, offset=trigger.offset),
             decision_id=decision_id_for(campaign.name, pending, person.user_id),
             at=parse_iso(trigger.at),
+            posterior=state.deciders.of(person.user_id),
         )
         leave = _decide(effects, state, plan, now=now)
         person.profile.decided[campaign.name] = plan.decision_id
@@ -132,8 +135,10 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
         if reason.startswith("holdout"):  # a ghost record: who is kept out to measure is seen at the same point as the rest
             decided(effects, state, plan, {}, holdout=ctx.holdout, context=[], now=now)
         return None
-    context = [float(x) for x in summary(plan.person.profile, now)] if not ctx.opted_out else [0.0] * state.posterior.dim
-    slate, items = _choose(state, plan, standing, verdict, context, rng, before=before)
+    context = [float(x) for x in summary(plan.person.profile, now)] if not ctx.opted_out else [0.0] * plan.posterior.dim
+    if before is not None and before.context:
+        context = before.context  # what was decided then was decided for the shopper of then
+    slate, items = _choose(state, plan, standing, verdict, context, rng_for("slate", plan.decision_id), before=before)
     arms = {factor: choice.arm for factor, choice in slate.items()}
     wanted = before.not_before if before is not None and before.not_before else 0.0
     ctx.not_before = wanted or calendar.send_time(arms["send_hour"], now=now, tz=ctx.tz, pace=state.pace)
@@ -142,18 +147,22 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
     ctx.content = (made is not None) if ctx.send else None
     verdict = gates.judge(ctx)
     if not plan.pending.held:
-        decided(effects, state, plan, slate, holdout=None, context=context, now=now)
+        version, at = (before.policy_version, before.at) if before is not None else (None, now)  # a repeat is the same record
+        decided(effects, state, plan, slate, holdout=None, context=context, now=at, version=version)
+    if verdict.reason == NOTHING:
+        _write_down(effects, state, plan, slate, items, context, not_before=0.0, leave=now, now=now)
     if verdict.reason is not None or made is None:
         suppress(effects, state, plan, verdict.reason or "content_rejected", channel=arms["channel"], now=now)
         return None
     leave = verdict.not_before
-    _write_down(effects, state, plan, slate, items, context, not_before=ctx.not_before, now=now)
     if leave - now > HANDOVER_S and not plan.pending.held:
+        _write_down(effects, state, plan, slate, items, context, not_before=ctx.not_before, leave=leave, now=now)
         return leave
     message = message_for(state, plan, items, slate, made, not_before=leave, now=now)
     if message is None:
         suppress(effects, state, plan, "content_rejected", channel=arms["channel"], now=now)
         return None
+    _write_down(effects, state, plan, slate, items, context, not_before=ctx.not_before, leave=leave, now=now)
     effects.count(f"sent_{arms['channel']}")
     effects.out.append(Out(topic=f"content.{arms['channel']}", key=plan.user_id, id=plan.message_id, at=now, message=message))
     sent = Sent(decision_id=plan.decision_id, channel=arms["channel"], category=plan.campaign.category, leave=leave)
@@ -173,21 +182,18 @@ def _choose(
     before: Decision | None,
 ) -> tuple[dict[str, Choice], list[Item]]:
     """An arm for each factor, and the products of the strategy. What was decided before stays: a message keeps its channel."""
-    if before is not None and plan.pending.held:
-        slate = {
-            factor: Choice(factor=factor, arm=arm, propensity=before.chances[factor], propensities={arm: before.chances[factor]})
-            for factor, arm in before.arms.items()
-        }
+    held = choices_of(before) if before is not None else {}
+    if held and plan.pending.held:
+        slate = held
         ids = standing.get(slate["strategy"].arm) or next(iter(standing.values()))
         return slate, [item for one in ids if (item := state.catalogue.get(one)) is not None]
-    held = before.arms if before is not None else {}
-    slate = {"strategy": draw(state, "strategy", tuple(standing), context, rng, held=held)}
+    slate = {"strategy": draw(plan, "strategy", tuple(standing), context, rng, held=held)}
     items = [item for one in standing[slate["strategy"].arm] if (item := state.catalogue.get(one)) is not None]
     saving = "saving" in facts(items[0], locale=plan.person.profile.locale)
     arms_open = {"channel": verdict.channels, "send_hour": verdict.hours, "offer": None if saving else ("none",)}
-    for factor in state.posterior.factors:
+    for factor in plan.posterior.factors:
         if factor not in slate:
-            slate[factor] = draw(state, factor, arms_open.get(factor), context, rng, held=held)
+            slate[factor] = draw(plan, factor, arms_open.get(factor), context, rng, held=held)
         if factor == "channel":
             arms_open["send_hour"] = verdict.hours_of[slate[factor].arm]
     return slate, items
@@ -214,6 +220,7 @@ def _write_down(
     context: list[float],
     *,
     not_before: float,
+    leave: float,
     now: float,
 ) -> None:
     """Rewards look for the decision, by its own id or by the message's; so does whoever decides again."""
@@ -222,7 +229,7 @@ def _write_down(
         user_id=plan.user_id,
         kind="message",
         at=now,
-        policy_version=state.posterior.version,
+        policy_version=plan.posterior.version,
         arms={factor: choice.arm for factor, choice in slate.items()},
         context=context,
         items=[item.product_id for item in items],
@@ -230,7 +237,11 @@ def _write_down(
         message_id=plan.message_id,
         chances={factor: choice.propensity for factor, choice in slate.items()},
         not_before=not_before,
+        leave=leave,
         definitions=state.definitions.version,
+        propensities={factor: dict(choice.propensities) for factor, choice in slate.items()},
+        policy=plan.posterior.definition.rule,
     )
-    for key, data in ((plan.decision_id, encode_decision(record)), (plan.message_id, b"@" + plan.decision_id.encode())):
+    pointer = (plan.message_id, POINTER + plan.decision_id.encode())
+    for key, data in ((plan.decision_id, encode_decision(record)), *([pointer] if record.sends else [])):
         effects.decisions.append(DecisionWrite(ref=plan.person.ref, decision_id=key, data=data, ttl_s=DECISION_TTL_S))

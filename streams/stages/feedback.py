@@ -1,8 +1,13 @@
 """Stage 5, feedback: what happened after a decision becomes a reward, once, and teaches the policy.
 
+An answer that names its decision, by token or message id, is that decision's. An order also belongs to the last message that
+left before it within the attribution window, where it names none, and it is noted with every decision of the window, "send
+nothing" too: whether to write is judged by all orders that followed (`models.rewards.worth`). A refund finds its order by id.
+
 Rewards of one decision are collected per source topic (`Outcome`), so two workers never overwrite each other; kinds do not
 overlap between topics. Policy statistics are fenced by the source offset that they include: written before the outcome, so
-that a crash between the two neither loses nor doubles a reward.
+that a crash between the two neither loses nor doubles a reward. That a decision was taken at all is counted when its message
+leaves (`streams.stages.exposure`), not here: who never answers counts too.
 """
 
 from __future__ import annotations
@@ -13,42 +18,38 @@ from dataclasses import dataclass, field
 from models import rewards
 from models.bandit import Stats
 from models.gates import is_bot
-from models.rewards import Outcome
+from models.machine_opens import opened_by_machine
+from models.rewards import VALUES, WITHIN, Outcome, Values
 from schemas.events import Fact, Feedback, OrderCompleted, OrderRefunded
-from schemas.ids import TokenError, read_token
-from streams.decision import Decision, encode_outcome
+from streams.decision import WHETHER, Decision, encode_outcome
 from streams.effects import Effects, PolicyWrite
+from streams.journeys import ANSWERED_BY, Known, decision_id_of, refers, token_of
 from streams.people import People
 from streams.store import DecisionWrite
 
 DECISION_TTL_S = 28 * 86400.0
-ANSWERED_BY = ("click", "conversion")  # topics that may answer a decision
+WINDOW_S = 7 * 86400.0  # an order later than this after a decision is not its doing
+Step = tuple[str, float, str]  # kind, money, order id
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeedbackState:
     people: People
-    decisions: Mapping[tuple[str, str], Decision]  # (user id, decision id)
-    outcomes: dict[tuple[str, str, str], Outcome]  # (user id, decision id, topic)
-    pointers: Mapping[tuple[str, str], str]  # (user id, message id) -> decision id
+    known: Known
     stats: Mapping[tuple[str, int], tuple[int, Stats]]  # source partition -> (offset included, cumulative)
     secret: bytes
+    values: Values = VALUES
+    window_s: float = WINDOW_S
 
 
 @dataclass
-class _Partition:
+class Part:
+    """The statistics of one source partition while a batch adds to them."""
+
     expected: int
     stats: Stats
     offset: int
     touched: bool = field(default=False)
-
-
-def token_of(fact: Fact) -> str | None:
-    return getattr(fact.body, "decision_token", None) or None
-
-
-def message_of(fact: Fact) -> str | None:
-    return fact.body.message_id if isinstance(fact.body, Feedback) and fact.body.message_id else None
 
 
 def kind_of(fact: Fact) -> str:
@@ -63,100 +64,137 @@ def kind_of(fact: Fact) -> str:
     return "visited"
 
 
-def decision_id_of(fact: Fact, *, secret: bytes, pointers: Mapping[tuple[str, str], str], user_id: str, now: float) -> str | None:
-    """The decision that a fact answers. None when the token is forged, damaged or expired, or the message unknown."""
-    token = token_of(fact)
-    if token is not None:
-        try:
-            return read_token(secret, token, now).decision_id
-        except TokenError:
-            return None
-    message_id = message_of(fact)
-    return pointers.get((user_id, message_id)) if message_id else None
-
-
-def refers(fact: Fact) -> bool:
-    """Does this fact answer a decision at all?"""
-    return token_of(fact) is not None or message_of(fact) is not None
-
-
 async def feedback(facts: Sequence[Fact], state: FeedbackState, *, now: float) -> Effects:
     """Join facts to decisions and add the reward differences to the statistics of their source partition."""
     effects = Effects()
-    partitions: dict[tuple[str, int], _Partition] = {}
+    parts: dict[tuple[str, int], Part] = {}
+    outcomes = dict(state.known.outcomes)
     changed: dict[tuple[str, str, str], str] = {}
     for fact in facts:
         if is_bot(fact.context.user_agent):
             continue  # counted by the interest stage
-        if not refers(fact):
-            if isinstance(fact.body, Feedback | OrderCompleted):
-                effects.count("reward_without_decision")
+        if kind_of(fact) == "opened" and opened_by_machine(fact.context.user_agent):
+            effects.count("machine_open")
             continue
         user_id = state.people.resolve(fact.person)
         person = state.people.by_id.get(user_id)
         if person is None:
             continue
-        decision_id = decision_id_of(fact, secret=state.secret, pointers=state.pointers, user_id=user_id, now=now)
-        decision = state.decisions.get((user_id, decision_id)) if decision_id else None
-        if decision is None:
-            # a valid token of a recommendation has no stored slate: it is known, and teaches the slate nothing
-            effects.count("recommendation_answered" if decision_id and token_of(fact) else "reward_without_decision")
-            continue
         topic = fact.source.topic
-        key = (user_id, decision.decision_id, topic)
-        known = {t: o for t in ANSWERED_BY if (o := state.outcomes.get((user_id, decision.decision_id, t))) is not None}
-        kind, value, order_id = _reward(fact)
-        outcome, difference = rewards.apply(known.get(topic, Outcome()), kind, value, order_id=order_id)
-        if outcome == known.get(topic):
-            effects.count("reward_repeated")
-            continue
-        state.outcomes[key] = outcome
-        changed[key] = person.ref
+        answered = _answered(fact, state, user_id, effects, now=now)
         source = (topic, fact.source.partition)
-        offset, stats = state.stats.get(source, (-1, Stats()))
-        part = partitions.setdefault(source, _Partition(offset, stats.copy(), offset))
-        if fact.source.offset <= part.expected:
-            continue  # counted before a crash; only the outcome was not written
-        part.offset = max(part.offset, fact.source.offset)
-        part.touched = True
-        effects.count(f"reward_{kind_of(fact)}")
-        before = sum(rewards.reward(o) for o in known.values())
-        for factor, arm in decision.arms.items():
-            part.stats.update(
-                factor,
-                arm,
-                decision.context,
-                difference,
-                new=not known,
-                at=decision.at,
-                before=before,
-                after_s=max(0.0, fact.at - decision.at),
-            )
+        if answered and source not in parts:
+            offset, stats = state.stats.get(source, (-1, Stats()))
+            parts[source] = Part(offset, stats.copy(), offset)
+        taught = False
+        for decision, steps in answered:
+            key = (user_id, decision.decision_id, topic)
+            known = {t: o for t in ANSWERED_BY if (o := outcomes.get((user_id, decision.decision_id, t))) is not None}
+            outcome = known.get(topic, Outcome())
+            for kind, value, order_id in steps:
+                outcome, _ = rewards.apply(outcome, kind, value, order_id=order_id, values=state.values)
+            if outcome == known.get(topic, Outcome()):
+                continue
+            taught = True
+            outcomes[key] = outcome
+            changed[key] = person.ref
+            part = parts[source]
+            if fact.source.offset > part.expected:  # else counted before a crash; only the outcome was not written
+                part.offset, part.touched = max(part.offset, fact.source.offset), True
+                _teach(part.stats, decision, known, {**known, topic: outcome}, state.values, at=fact.at)
+        if taught and fact.source.offset > parts[source].expected:
+            effects.count(f"reward_{kind_of(fact)}")
+        elif answered and not taught:
+            effects.count("reward_repeated")
     for (user_id, decision_id, topic), ref in changed.items():
-        effects.outcomes.append(
-            DecisionWrite(
-                ref=ref,
-                decision_id=f"{decision_id}#{topic}",
-                data=encode_outcome(state.outcomes[user_id, decision_id, topic]),
-                ttl_s=DECISION_TTL_S,
-            )
-        )
-    for (topic, partition), part in partitions.items():
-        if part.touched:
-            effects.policy.append(
-                PolicyWrite(topic=topic, partition=partition, expected=part.expected, offset=part.offset, stats=part.stats)
-            )
+        data = encode_outcome(outcomes[user_id, decision_id, topic])
+        effects.outcomes.append(DecisionWrite(ref=ref, decision_id=f"{decision_id}#{topic}", data=data, ttl_s=DECISION_TTL_S))
+    effects.policy += written(parts)
     return effects
 
 
-def _reward(fact: Fact) -> tuple[str, float, str]:
-    """Kind, money and order id."""
-    body = fact.body
-    if isinstance(body, OrderCompleted):
+def written(parts: Mapping[tuple[str, int], Part]) -> list[PolicyWrite]:
+    """What is to be stored of the statistics that a batch added to."""
+    return [
+        PolicyWrite(topic=topic, partition=partition, expected=part.expected, offset=part.offset, stats=part.stats)
+        for (topic, partition), part in parts.items()
+        if part.touched
+    ]
+
+
+def _answered(
+    fact: Fact, state: FeedbackState, user_id: str, effects: Effects, *, now: float
+) -> list[tuple[Decision, list[Step]]]:
+    """The decisions that a fact says something of, and what."""
+    known, body = state.known, fact.body
+    named: Decision | None = None
+    if refers(fact):
+        decision_id = decision_id_of(fact, secret=state.secret, pointers=known.pointers, user_id=user_id, now=now)
+        named = known.decisions.get((user_id, decision_id)) if decision_id else None
+        if named is None:
+            # a valid token of a recommendation has no stored slate: it is known, and teaches the slate nothing
+            effects.count("recommendation_answered" if decision_id and token_of(fact) else "reward_without_decision")
+    journey = known.journeys.get(user_id, [])
+    found: dict[str, tuple[Decision, list[Step]]] = {}
+    if isinstance(body, OrderRefunded):
+        step = ("refunded", max(0.0, float(body.revenue or 0.0)), body.order_id)
+        for decision in [*journey, *([named] if named is not None else [])]:
+            if decision.at <= fact.at:  # perhaps its order is still to come
+                found[decision.decision_id] = (decision, [step])
+    elif isinstance(body, OrderCompleted):
         revenue = body.revenue
         if revenue is None:
             revenue = sum((line.price or 0.0) * line.quantity for line in body.products)
-        return "converted", max(0.0, float(revenue)), body.order_id
-    if isinstance(body, OrderRefunded):
-        return "refunded", max(0.0, float(body.revenue or 0.0)), body.order_id
-    return kind_of(fact), 0.0, ""
+        money = max(0.0, float(revenue))
+        window = [decision for decision in journey if decision.at <= fact.at <= decision.at + state.window_s]
+        cause = named or last_touch(window, at=fact.at)
+        for decision in window:
+            found[decision.decision_id] = (decision, [(WITHIN, money, body.order_id)])
+        if cause is not None:
+            steps = found.setdefault(cause.decision_id, (cause, []))[1]
+            steps.append(("converted", money, body.order_id))
+        elif not refers(fact):
+            effects.count("reward_without_decision")
+    elif named is not None:
+        found[named.decision_id] = (named, [(kind_of(fact), 0.0, "")])
+    elif isinstance(body, Feedback) and not refers(fact):
+        effects.count("reward_without_decision")
+    return list(found.values())
+
+
+def last_touch(decisions: Sequence[Decision], *, at: float) -> Decision | None:
+    """The message that left last before `at`."""
+    left = [one for one in decisions if one.sends and one.leaves_at <= at]
+    return max(left, key=lambda one: (one.leaves_at, one.decision_id), default=None)
+
+
+def _teach(
+    stats: Stats,
+    decision: Decision,
+    before: Mapping[str, Outcome],
+    after: Mapping[str, Outcome],
+    values: Values,
+    *,
+    at: float,
+) -> None:
+    """Add what an event changed of a decision's two rewards."""
+    for factor, arm in decision.arms.items():
+        if factor == WHETHER:
+            rated, base = rewards.worth, values.sent if decision.sends else 0.0
+        elif decision.sends:
+            rated, base = rewards.reward, 0.0
+        else:
+            continue  # nothing was written: how it would have been says nothing
+        old = sum(rated(before[topic], values=values) for topic in sorted(before))
+        new = sum(rated(after[topic], values=values) for topic in sorted(after))
+        if new != old:
+            stats.update(
+                factor,
+                arm,
+                decision.context,
+                new - old,
+                new=False,
+                at=decision.at,
+                before=base + old,
+                after_s=max(0.0, at - decision.at),
+            )

@@ -14,6 +14,7 @@ from models import bots
 from models.catalog import Catalogue, Item
 from models.examples import Example, encode_example
 from models.gates import is_bot
+from models.machine_opens import opened_by_machine
 from models.profile import Profile, apply
 from models.sentiment import sentiment
 from schemas.events import (
@@ -222,10 +223,12 @@ def _swept(facts: Sequence[Fact], rules: bots.BotRules) -> set[str]:
 
 
 def _scanner(profile: Profile, fact: Fact, swept: set[str], rules: bots.BotRules) -> bool:
-    """Is this click a mail scanner's? Remembers deliveries and clicks, to tell the next ones."""
+    """Is this click a mail scanner's, this open a privacy proxy's? Remembers deliveries and clicks, to tell the next ones."""
     body = fact.body
     if not isinstance(body, Feedback) or not body.message_id:
         return False
+    if body.kind == "opened":
+        return opened_by_machine(fact.context.user_agent)
     if body.kind == "delivered":
         bots.delivered(profile, body.message_id, fact.at)
     if body.kind != "clicked":

@@ -129,6 +129,19 @@ class Shop:
         await Firing(self.pipeline).turn()
         return [out.message for out in self.sent.outs[start:]]
 
+    async def hear(self) -> None:
+        """Stage 5 hears what left: every outbound message and refusal that it has not heard."""
+        from schemas.codec import encode
+
+        for topic in ("content.email", "content.push", "suppressions"):
+            new = [out for out in self.sent.outs if out.topic == topic and out.id not in self.heard]
+            self.heard |= {out.id for out in new}
+            if new:
+                records = [self.record(topic, encode(out.message), key=out.key) for out in new]
+                await self.pipeline.handle(full_name(topic), 0, records)
+
+    heard: set[str] = field(default_factory=set)
+
     def messages(self, topic: str) -> list[Any]:
         return [out.message for out in self.sent.outs if out.topic == topic]
 
