@@ -134,8 +134,10 @@ def told_of(
     if rules.taken(shopper, product_id, since=at, in_cart=False):
         return None
     held = shopper.pending.get(campaign.name)
-    if held is None or held.held:
+    if held is None:
         return Pending(due=due, trigger=trigger, product_ids=[product_id], prices={product_id: price})
+    if held.prices.get(product_id) == price:
+        return None  # told before
     ids = list(dict.fromkeys([*held.product_ids, product_id]))[:HELD]
     prices = {one: known for one, known in {**held.prices, product_id: price}.items() if one in ids}
     return rules.changed(held, product_ids=ids, prices=prices)

@@ -119,7 +119,8 @@ class MemoryWatches:
         for ref, product_id, at, price in marks:
             held = self._items.get(product_id, {}).get(ref)
             if held is not None:
-                self._items[product_id][ref] = held._replace(told=max(at, held.told), price=price, missed=False)
+                lower = min(price, held.price) if held.price > 0.0 else price  # a higher price makes the old one no bargain
+                self._items[product_id][ref] = held._replace(told=max(at, held.told), price=lower, missed=False)
 
     async def put_alerts(self, writes: Sequence[AlertWrite], *, keep_s: float, same: bool = False) -> None:
         for kind, product_id, offset, data in writes:

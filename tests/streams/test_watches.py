@@ -63,6 +63,9 @@ async def test_whoever_was_told_is_noted_and_whoever_left_is_not_brought_back(st
 
     assert await store.watches.of(["beans"]) == {"beans": [Watcher(ana, 1, False, 100.0, 7.0, 300.0)]}
 
+    await store.watches.told([Told(ana, "beans", 400.0, 12.0)])  # back at a higher price: the next fall counts from what was seen
+    assert (await store.watches.of(["beans"]))["beans"][0].price == 7.0
+
 
 async def test_an_erased_shopper_is_in_no_list_and_gets_into_none(store):  # noqa: F811
     ana, bob = store.ref("ana"), store.ref("bob")
