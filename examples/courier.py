@@ -22,7 +22,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-__all__ = ["Courier", "Feedback", "Later", "epoch"]
+from examples.outbox import Later
+
+__all__ = ["Courier", "Feedback", "epoch"]
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +34,6 @@ FINISH_S = 10.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 Deliver = Callable[[dict[str, Any], float], Awaitable[None]]  # the message, and when its record was written
-
-
-class Later(Exception):
-    """The server is away or busy: try this message again in a moment."""
 
 
 def epoch(iso: str) -> float:

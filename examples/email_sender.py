@@ -25,56 +25,25 @@ import asyncio
 import html
 import json
 import logging
-import re
 import signal
 import smtplib
 import sys
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, formataddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
 
-from examples.courier import Courier, Feedback, Later, epoch
-from examples.outbox import Entry, Outbox
+from examples.courier import Courier, Feedback, epoch
+from examples.mail import compose, linked, token_of
+from examples.outbox import Directory, Entry, Later, Once, Outbox, Unsure
 
 log = logging.getLogger("email_sender")
 
-SIGN = (
-    "From",
-    "To",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "MIME-Version",
-    "List-Id",
-    "List-Unsubscribe",
-    "List-Unsubscribe-Post",
-    "Feedback-ID",
-)
-ONE_LINE = SMTP.clone(max_line_length=998, cte_type="7bit")  # RFC 5322's limit: nothing shorter is folded
 SMTP_TIMEOUT_S = 10.0
 PIXEL = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")  # a 1x1 GIF
-HREF = re.compile(r'href="(https?://[^"]+)"')
-
-
-class Addresses:
-    """{user id: address} in a JSON file of this service."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._read_at, self._known = path, -1.0, dict[str, str]()
-
-    def of(self, user_id: str) -> str | None:
-        changed = self.path.stat().st_mtime
-        if changed != self._read_at:
-            self._known, self._read_at = json.loads(self.path.read_text(encoding="utf-8")), changed
-        return self._known.get(user_id)
 
 
 class EmailSender:
@@ -84,39 +53,21 @@ class EmailSender:
         self,
         *,
         outbox: Outbox,
-        addresses: Addresses,
+        addresses: Directory,
         feedback: Feedback,
         smtp: tuple[str, int],
         base_url: str,
         sender: str,
-        uncertain: str = "repeat",
     ) -> None:
         self.outbox, self.addresses, self.feedback = outbox, addresses, feedback
-        self.smtp, self.base_url, self.sender, self.uncertain = smtp, base_url.rstrip("/"), sender, uncertain
-        self._in_hand: set[str] = set()
+        self.smtp, self.base_url, self.sender = smtp, base_url.rstrip("/"), sender
         self._idle: list[smtplib.SMTP] = []
 
     # ---- out
 
-    async def deliver(self, message: dict[str, Any], published_s: float) -> None:
-        """To the end of this message. Raises Later while the mail server, or a repeat of the same message, is busy."""
-        key = message["idempotency_key"]
-        if key in self._in_hand:
-            raise Later("the same message is being sent")
-        self._in_hand.add(key)
-        try:
-            await self._deliver(message, published_s)
-        finally:
-            self._in_hand.discard(key)
-
-    async def _deliver(self, message: dict[str, Any], published_s: float) -> None:
+    async def send(self, message: dict[str, Any], published_s: float) -> None:
+        """To the end of this message. Raises Later while the other side is away or busy."""
         key, user_id, group = message["idempotency_key"], message["user_id"], message["subscription_group"]
-        before = self.outbox.find(key)
-        if before is not None and before.state != "trying":
-            return  # a repeat
-        if before is not None and self.uncertain == "drop":
-            self.outbox.end(key, "dropped", "it was being sent when the process died")
-            return
         html_body, links = linked(message["content"]["html"])
         token = token_of(message)
         entry = self.outbox.begin(key, message_id=message["message_id"], user_id=user_id, group=group, token=token, links=links)
@@ -144,7 +95,7 @@ class EmailSender:
         except smtplib.SMTPResponseException as error:
             self._refused(entry, None, error.smtp_code, error.smtp_error)
         except (OSError, smtplib.SMTPException) as error:
-            raise Later(f"the mail server does not answer ({type(error).__name__})") from error
+            raise Unsure(f"the mail server hung up ({type(error).__name__})") from error
         else:
             self.outbox.end(entry.key, "sent")
         await self.report(entry.key)
@@ -168,7 +119,10 @@ class EmailSender:
                 server.close()
                 server = None
         if server is None:
-            server = smtplib.SMTP(*self.smtp, timeout=SMTP_TIMEOUT_S)
+            try:
+                server = smtplib.SMTP(*self.smtp, timeout=SMTP_TIMEOUT_S)
+            except (OSError, smtplib.SMTPException) as error:
+                raise Later(f"the mail server does not answer ({type(error).__name__})") from error
         try:
             server.send_message(mail, to_addrs=[address])
         except BaseException:
@@ -255,64 +209,17 @@ class EmailSender:
         raise web.HTTPFound(link)
 
 
-def compose(
-    message: Mapping[str, Any], entry: Entry, address: str, html_body: str, *, sender: str, base_url: str
-) -> EmailMessage:
-    """The mail, ready to be signed: text and HTML, with links that come back to us."""
-    content, leaving = message["content"], message["unsubscribe"]
-    mail = EmailMessage(policy=ONE_LINE)
-    mail["From"] = sender
-    mail["To"] = formataddr(("", address))
-    mail["Subject"] = " ".join(content["subject"].split())
-    mail["Date"] = format_datetime(datetime.now(UTC))
-    mail["Message-ID"] = f"<{message['idempotency_key']}@{sender.rpartition('@')[2].strip('>')}>"  # the same for a repeat
-    mail["List-Id"] = leaving["list_id"]
-    mail["List-Unsubscribe"] = leaving["list_unsubscribe"]
-    mail["List-Unsubscribe-Post"] = leaving["list_unsubscribe_post"]
-    mail["Feedback-ID"] = f"{message['campaign']}:{message['variant_id']}:{message['category']}:headrace"
-    mail.set_content(content["text"], cte="quoted-printable")
-    for number in range(len(entry.links)):
-        html_body = html_body.replace(f'href="\0{number}"', f'href="{base_url}/c/{entry.ticket}/{number}"')
-    pixel = f'<img src="{base_url}/o/{entry.ticket}.gif" width="1" height="1" alt="">'
-    at = html_body.lower().rfind("</body>")
-    html_body = html_body + pixel if at < 0 else html_body[:at] + pixel + html_body[at:]
-    mail.add_alternative(html_body, subtype="html", cte="quoted-printable")
-    return mail
-
-
-def linked(body: str) -> tuple[str, list[str]]:
-    """The HTML with each shop link replaced by its number, and the links. The one to leave stays as it is."""
-    links: list[str] = []
-
-    def number(found: re.Match[str]) -> str:
-        link = html.unescape(found[1])
-        if urlsplit(link).path.rstrip("/").endswith("/unsubscribe"):
-            return found[0]
-        if link not in links:
-            links.append(link)
-        return f'href="\0{links.index(link)}"'
-
-    return HREF.sub(number, body), links
-
-
-def token_of(message: Mapping[str, Any]) -> str:
-    """Headrace's token in the link to leave: the address that a mail program will post to."""
-    first: str = message["unsubscribe"]["list_unsubscribe"].partition(">")[0].lstrip("<")
-    return parse_qs(urlsplit(first).query).get("decision_token", [""])[0]
-
-
 async def run(args: argparse.Namespace) -> None:
     outbox = Outbox(Path(args.state) / "email.sqlite")
     feedback = Feedback(args.kafka, topic=f"{args.prefix}.conversion")
     host, _, port = args.smtp.rpartition(":")
     sender = EmailSender(
         outbox=outbox,
-        addresses=Addresses(Path(args.addresses)),
+        addresses=Directory(Path(args.addresses)),
         feedback=feedback,
         smtp=(host, int(port)),
         base_url=args.base_url,
         sender=args.sender,
-        uncertain=args.uncertain,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -329,7 +236,7 @@ async def run(args: argparse.Namespace) -> None:
             args.kafka,
             f"{args.prefix}.content.email",
             group=args.group,
-            deliver=sender.deliver,
+            deliver=Once(outbox, sender.send, uncertain=args.uncertain).deliver,
             session_timeout_s=args.session_timeout_s,
         )
         print(f"email_sender: ready, links at {args.base_url}", flush=True)

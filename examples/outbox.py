@@ -15,14 +15,15 @@ once); "drop" never repeats and may lose one message a crash (at most once).
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["Entry", "Outbox", "State"]
+__all__ = ["Directory", "Entry", "Later", "Once", "Outbox", "State", "Unsure"]
 
 HEARD_AFTER_S = 60.0  # by then Headrace knows that somebody left
 
@@ -152,3 +153,58 @@ def _entry(row: Sequence[Any]) -> Entry:
     links = tuple(row[8].split("\n")) if row[8] else ()
     key, state, detail, message_id, user_id, group, ticket, token = row[:8]
     return Entry(key, state, detail, message_id, user_id, group, ticket, token, links, row[9])
+
+
+class Later(Exception):
+    """The server is away or busy: try this message again in a moment."""
+
+
+class Unsure(Later):
+    """The connection broke in the middle: nobody knows whether the message was taken."""
+
+
+class Once:
+    """Lets each idempotency key through to `send` until it has an end, and never two of one key at the same time."""
+
+    def __init__(
+        self, outbox: Outbox, send: Callable[[dict[str, Any], float], Awaitable[None]], *, uncertain: str = "repeat"
+    ) -> None:
+        self.outbox, self.send, self.uncertain = outbox, send, uncertain
+        self._in_hand: set[str] = set()
+        self._put_off: set[str] = set()
+
+    async def deliver(self, message: dict[str, Any], published_s: float) -> None:
+        """To the end of this message. Raises Later while it, or a repeat of it, has to wait."""
+        key = message["idempotency_key"]
+        if key in self._in_hand:
+            raise Later("the same message is being sent")
+        before = self.outbox.find(key)
+        if before is not None and before.state != "trying":
+            return  # a repeat
+        self._in_hand.add(key)
+        try:
+            if before is not None and self.uncertain == "drop" and key not in self._put_off:
+                self.outbox.end(key, "dropped", "it was being sent when the process died")
+            else:
+                await self.send(message, published_s)
+        except Unsure:
+            self._put_off.discard(key)
+            raise
+        except Later:
+            self._put_off.add(key)  # not taken, for sure
+            raise
+        finally:
+            self._in_hand.discard(key)
+
+
+class Directory:
+    """{user id: address or device token} in a JSON file of this service, read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._read_at, self._known = path, -1.0, dict[str, str]()
+
+    def of(self, user_id: str) -> str | None:
+        changed = self.path.stat().st_mtime
+        if changed != self._read_at:
+            self._known, self._read_at = json.loads(self.path.read_text(encoding="utf-8")), changed
+        return self._known.get(user_id)

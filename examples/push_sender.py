@@ -28,8 +28,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from examples.courier import Courier, Feedback, Later, epoch
-from examples.outbox import Entry, Outbox
+from examples.courier import Courier, Feedback, epoch
+from examples.outbox import Directory, Entry, Later, Once, Outbox, Unsure
 
 log = logging.getLogger("push_sender")
 
@@ -40,19 +40,6 @@ TIMEOUT_S = 10.0
 ANSWERS = {"tapped": "Push Notification Tapped", "dismissed": "Push Notification Dismissed"}
 
 
-class Tokens:
-    """{user id: device token} in a JSON file of this service, read again when it changes."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._read_at, self._known = path, -1.0, dict[str, str]()
-
-    def of(self, user_id: str) -> str | None:
-        changed = self.path.stat().st_mtime
-        if changed != self._read_at:
-            self._known, self._read_at = json.loads(self.path.read_text(encoding="utf-8")), changed
-        return self._known.get(user_id)
-
-
 class PushSender:
     """One message at a time through `deliver`, and the address that the app calls."""
 
@@ -60,36 +47,18 @@ class PushSender:
         self,
         *,
         outbox: Outbox,
-        tokens: Tokens,
+        tokens: Directory,
         feedback: Feedback,
         fcm: str,
         bearer: str,
         session: aiohttp.ClientSession,
-        uncertain: str,
     ) -> None:
         self.outbox, self.tokens, self.feedback = outbox, tokens, feedback
-        self.fcm, self.bearer, self.session, self.uncertain = fcm, bearer, session, uncertain
-        self._in_hand: set[str] = set()
+        self.fcm, self.bearer, self.session = fcm, bearer, session
 
-    async def deliver(self, message: dict[str, Any], published_s: float) -> None:
-        """To the end of this message. Raises Later while FCM, or a repeat of the same message, is busy."""
-        key = message["idempotency_key"]
-        if key in self._in_hand:
-            raise Later("the same message is being sent")
-        self._in_hand.add(key)
-        try:
-            await self._deliver(message, published_s)
-        finally:
-            self._in_hand.discard(key)
-
-    async def _deliver(self, message: dict[str, Any], published_s: float) -> None:
+    async def send(self, message: dict[str, Any], published_s: float) -> None:
+        """To the end of this message. Raises Later while the other side is away or busy."""
         key, user_id, group = message["idempotency_key"], message["user_id"], message["subscription_group"]
-        before = self.outbox.find(key)
-        if before is not None and before.state != "trying":
-            return  # a repeat
-        if before is not None and self.uncertain == "drop":
-            self.outbox.end(key, "dropped", "it was being sent when the process died")
-            return
         entry = self.outbox.begin(key, message_id=message["message_id"], user_id=user_id, group=group, token="", links=())
         device = self.tokens.of(user_id)
         if device is None or self.outbox.is_dead(device):
@@ -110,8 +79,10 @@ class PushSender:
                 self.fcm, json=body, headers=headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
             ) as answer:
                 status, told = answer.status, await answer.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except aiohttp.ClientConnectorError as error:
             raise Later(f"FCM does not answer ({type(error).__name__})") from error
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Unsure(f"FCM hung up ({type(error).__name__})") from error
         if status == 200:
             self.outbox.end(entry.key, "sent", str(told.get("name", "")))
             await self.report(entry.key)
@@ -200,12 +171,11 @@ async def run(args: argparse.Namespace) -> None:
     async with aiohttp.ClientSession() as session:
         sender = PushSender(
             outbox=outbox,
-            tokens=Tokens(Path(args.tokens)),
+            tokens=Directory(Path(args.tokens)),
             feedback=feedback,
             fcm=f"{args.fcm.rstrip('/')}/v1/projects/{args.project}/messages:send",
             bearer=args.bearer,
             session=session,
-            uncertain=args.uncertain,
         )
         app = web.Application()
         app.add_routes(sender.routes())
@@ -219,7 +189,7 @@ async def run(args: argparse.Namespace) -> None:
                 args.kafka,
                 f"{args.prefix}.content.push",
                 group=args.group,
-                deliver=sender.deliver,
+                deliver=Once(outbox, sender.send, uncertain=args.uncertain).deliver,
                 session_timeout_s=args.session_timeout_s,
             )
             print("push_sender: ready", flush=True)

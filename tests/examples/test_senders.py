@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
 from random import Random
@@ -16,9 +17,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from examples.email_sender import SIGN
 from examples.fcm_standin import FcmStandIn, Refused, checked
-from examples.outbox import Outbox
+from examples.mail import SIGN
+from examples.outbox import Later, Once, Outbox, Unsure
 from streams.broker import ensure_topics
 from streams.embedded import EmbeddedKafka, free_port
 from tests.examples.senders import Mailbox, Sender, directory, publish, ready, records, until
@@ -295,3 +296,28 @@ def test_a_message_that_was_on_its_way_in_a_crash_is_known_and_an_end_is_final(t
     assert after.has_left("ana", "g", published_s=time.time() + 30)  # written before Headrace knew
     assert not after.has_left("ana", "g", published_s=time.time() + 90)  # and after they came back
     after.close()
+
+
+@pytest.mark.parametrize(("uncertain", "left", "end"), [("repeat", 0, "trying"), ("drop", 1, "dropped")])
+async def test_a_message_of_which_nobody_knows_whether_it_was_taken_is_sent_again_or_never(
+    tmp_path: Path, uncertain: str, left: int, end: str
+) -> None:
+    outbox = Outbox(tmp_path / "one.sqlite")
+    faults: list[Later] = [Later("busy"), Later("busy"), Unsure("it hung up"), Later("busy")]
+
+    async def send(message: dict[str, Any], published_s: float) -> None:
+        outbox.begin(message["idempotency_key"], message_id="m", user_id="ana", group="g", token="", links=[])
+        raise faults.pop(0)
+
+    before = Once(outbox, send, uncertain=uncertain)
+    for _ in range(3):  # put off twice, which leaves nothing open; then the line breaks
+        with pytest.raises(Later):
+            await before.deliver({"idempotency_key": "k"}, 0.0)
+    assert len(faults) == 1
+
+    after = Once(outbox, send, uncertain=uncertain)  # the process died there
+    with suppress(Later):
+        await after.deliver({"idempotency_key": "k"}, 0.0)
+
+    assert (len(faults), outbox.find("k").state) == (left, end)  # type: ignore[union-attr]
+    outbox.close()
