@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from streams.policy_options import add_options as policy_options
+
 STAGES = ("interest", "catalog", "recommend", "content", "feedback", "privacy", "learn")
 
 
@@ -49,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
         if name == "export":
             one.add_argument("--request", help="the answer to this request, asked for on the topic before; else one is made now")
             one.add_argument("--html", metavar="FILE", help="write a page to read, too")
+
+    policy_options(commands.add_parser("policy", help="who decides about messages: list, challenge, promote, roll back, freeze"))
 
     replay = commands.add_parser("replay", help="run the stages over a file of records, in memory, and print what came out")
     replay.add_argument("file", help="JSON lines: {topic, partition, offset, timestamp_ms, key, value}")
@@ -108,6 +112,10 @@ def run(args: argparse.Namespace, settings: object) -> int:
 
         asked = {"request_id": args.request, "html_file": args.html} if args.action == "export" else {}
         return asyncio.run(run_privacy(args.action, args.user_id, settings, **asked))
+    if args.command == "policy":
+        from streams.policies import run_policy
+
+        return asyncio.run(run_policy(args, settings))
     from streams.replay import run_replay
 
     return asyncio.run(run_replay(args.file, settings))

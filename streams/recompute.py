@@ -25,3 +25,10 @@ async def snapshot_of(store: Store, version: str) -> Snapshot | None:
     """What was believed under `version`; None when it is no longer kept. ShapeError where it does not decode."""
     data = await store.policies.snapshot(POLICY, version)
     return None if data is None else Snapshot.decode(zlib.decompress(data))
+
+
+def would(record: Decided, posterior: Posterior, factor: str) -> dict[str, float]:
+    """Probability with which another policy would have taken each arm that was open, in the record's order."""
+    arms = tuple(record.factors[factor].propensities)
+    chances = posterior.propensities(factor, record.context, arms=arms)
+    return dict(zip(arms, chances.tolist(), strict=True))

@@ -1,0 +1,115 @@
+"""`headrace policy`: what is asked holds for the workers, once, with its reason."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import pytest
+
+from models.champions import ChampionError, Rules
+from models.policies import POLICIES, Definition
+from schemas.errors import SettingsError
+from streams.cli import parser
+from streams.deciders import read_deciders, read_rules
+from streams.policies import Ruling, as_json, change, tell, unproven
+from streams.policy_options import RULES
+from streams.store import Store
+from streams.store.memory import MemoryStore
+from tests.streams.shop import NOW
+from tests.streams.test_decisions import a_shop_that_decided, order
+
+
+def asked(*words: str) -> argparse.Namespace:
+    return parser().parse_args(["policy", *words])
+
+
+async def proven(store: Store, rules: Rules, name: str) -> Ruling:
+    return Ruling(True, "earns 12 % more, 95 % sure")
+
+
+async def do(store: Any, *words: str, gate: Any = unproven) -> str:
+    return await change(store, asked(*words), gate=gate, now=NOW, live=False)
+
+
+async def test_a_challenger_decides_for_its_share_of_the_workers_shoppers() -> None:
+    shop = await a_shop_that_decided()
+    await do(shop.store, "challenge", "calm", "--rule", "greedy", "--share", "0.5", "--floor", "0.1")
+
+    deciders = await read_deciders(shop.store, now=shop.now, weigh_pending=False)
+
+    rules = {deciders.of(f"s{i}").definition.rule for i in range(30)}
+    assert rules == {"thompson", "greedy"}
+    assert {deciders.of(f"s{i}").floor for i in range(30)} == {0.05, 0.1}
+    assert await shop.store.policies.snapshot("slate", deciders.champion.version) is not None
+
+
+async def test_nobody_is_promoted_without_evidence_and_force_is_written_down() -> None:
+    store = MemoryStore()
+    await do(store, "challenge", "calm", "--rule", "greedy")
+
+    with pytest.raises(ChampionError, match="calm is not promoted: nothing has measured"):
+        await do(store, "promote", "calm")
+    await do(store, "promote", "calm", "--force", "--why", "tired of waiting")
+
+    rules, _ = await read_rules(store)
+    assert rules.champion == "calm"
+    assert rules.trail[-1].why == "tired of waiting; forced, though nothing has measured what calm would earn"
+
+
+async def test_evidence_promotes_and_stands_in_the_trail() -> None:
+    store = MemoryStore()
+    await do(store, "challenge", "calm", "--rule", "greedy")
+
+    said = await do(store, "promote", "calm", gate=proven)
+    await do(store, "rollback", "--why", "complaints")
+
+    rules, _ = await read_rules(store)
+    assert said == "calm is the champion: earns 12 % more, 95 % sure"
+    assert rules.champion == "thompson"
+    assert [line.split("  ", 1)[1] for line in tell(rules)[-2:]] == [
+        "promote calm: earns 12 % more, 95 % sure",
+        "rollback thompson: complaints",
+    ]
+    assert as_json(rules)["champion"] == "thompson"
+
+
+async def test_a_frozen_policy_decides_the_same_whatever_comes_in() -> None:
+    shop = await a_shop_that_decided()
+    await do(shop.store, "freeze")
+    before = await read_deciders(shop.store, now=shop.now, weigh_pending=False)
+
+    await shop.hear()
+    await shop.feed("conversion", order("shopper-1", "1", at=shop.now))
+    frozen = await read_deciders(shop.store, now=shop.now + 50, weigh_pending=False)
+    await do(shop.store, "thaw")
+    thawed = await read_deciders(shop.store, now=shop.now + 50, weigh_pending=False)
+
+    assert frozen.champion.version == before.champion.version
+    assert thawed.champion.version != before.champion.version
+
+
+async def test_two_who_change_the_rules_at_once_do_not_overwrite_each_other() -> None:
+    store = MemoryStore()
+
+    async def meanwhile(held: Store, rules: Rules, name: str) -> Ruling:
+        await do(store, "challenge", "other")
+        return Ruling(True, "better")
+
+    await do(store, "challenge", "calm")
+
+    with pytest.raises(ChampionError, match="somebody else"):
+        await do(store, "promote", "calm", gate=meanwhile)
+    assert (await read_rules(store))[0].challenger == "other"
+
+
+def test_a_challenger_of_whom_nothing_is_said_has_the_settings_of_the_champion() -> None:
+    given = asked("challenge", "other")
+
+    assert tuple(sorted(POLICIES)) == RULES
+    assert Definition(rule=given.rule, floor=given.floor, kin=given.kin, own=given.own) == Definition()
+
+
+async def test_a_setting_that_is_no_number_is_named() -> None:
+    with pytest.raises(SettingsError, match="name=number, got 'width=wide'"):
+        await do(MemoryStore(), "challenge", "bold", "--set", "width=wide")
