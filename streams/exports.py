@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import struct
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from models.profile import Profile, ProfileError, decode, describe
+from models.watching import CARTED, LOOKED, WISHED, unpack
 from schemas.errors import PipelineError
 from schemas.topics import TOPICS
 from streams.decision import decode_decision, decode_outcome
@@ -28,6 +30,7 @@ from streams.store import ERASED, erased_at
 __all__ = ["EXPORT_TTL_S", "ExportError", "about", "elsewhere", "page", "read_export", "readable", "write_export"]
 
 EXPORT_TTL_S: Final = 7 * 86_400.0
+INTERESTS: Final = {LOOKED: "looked at", CARTED: "put into the cart", WISHED: "wished for"}
 Held = Mapping[str, bytes]  # name in the store -> value, as `Store.scan_user` gives it
 
 
@@ -76,13 +79,27 @@ def readable(name: str, data: bytes) -> Any:
             return plain(decode_outcome(data) if "#" in rest else decode_decision(data))
         if kind == "list":
             return plain(decode_open(data) if rest == OPEN else decode_answers(data) if "#" in rest else decode_listed(data))
+        if kind == "watch":
+            return watch(data)
         if kind == "timer":
             return iso(float(data))
         if kind == "export":
             return {"made_at": read_export(data)["made_at"], "bytes": len(data)}
-    except (ProfileError, PipelineError, ValueError) as error:
+    except (ProfileError, PipelineError, ValueError, struct.error) as error:
         return {"unreadable": str(error), "base64": base64.b64encode(data).decode()}
     return {"base64": base64.b64encode(data).decode()}
+
+
+def watch(data: bytes) -> dict[str, Any]:
+    """An interest in a product, for price drops and for products that come back."""
+    held = unpack("", data)
+    return {
+        "interest": INTERESTS.get(held.level, held.level),
+        "while_sold_out": held.missed,
+        "at": iso(held.at),
+        "price": held.price or None,
+        "told_of_change_at": iso(held.told) if held.told else None,
+    }
 
 
 def plain(value: msgspec.Struct) -> dict[str, Any]:
@@ -148,6 +165,7 @@ KINDS: Final = {
     "decision": "Decisions about messages, and what followed",
     "list": "Recommended lists, and what followed",
     "timer": "Waits",
+    "watch": "Products whose price or return would be told of",
     "export": "Earlier answers like this one",
 }
 STYLE: Final = (

@@ -58,7 +58,8 @@ async def test_an_export_holds_every_value_that_the_store_has_of_the_shopper_und
     assert told is not None
     assert {one: set(values) for one, values in told["held"].items()} == {one: set(values) for one, values in before.items()}
     kinds = {name.partition(":")[0] for name in before["ana"]}
-    assert kinds >= {"profile", "decision", "list"}
+    assert kinds >= {"profile", "decision", "list", "watch"}
+    assert told["held"]["ana"]["watch:tea-0"]["interest"] == "put into the cart"
     assert not [
         value for values in told["held"].values() for value in values.values() if "base64" in value or "unreadable" in value
     ]
