@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from streams.eval_options import add_options
 from streams.policy_options import add_options as policy_options
 
 STAGES = ("interest", "catalog", "recommend", "content", "feedback", "privacy", "learn")
@@ -52,10 +53,16 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--request", help="the answer to this request, asked for on the topic before; else one is made now")
             one.add_argument("--html", metavar="FILE", help="write a page to read, too")
 
+    report = commands.add_parser("report", help="what the messages earned, against those held out, with intervals and in words")
+    report.add_argument("--json", metavar="FILE", help="write everything for machines, too")
+    report.add_argument("--html", metavar="FILE", help="write a page with pictures, too")
+
     policy_options(commands.add_parser("policy", help="who decides about messages: list, challenge, promote, roll back, freeze"))
 
     replay = commands.add_parser("replay", help="run the stages over a file of records, in memory, and print what came out")
     replay.add_argument("file", help="JSON lines: {topic, partition, offset, timestamp_ms, key, value}")
+
+    add_options(commands.add_parser("eval", help="how well do we recommend on a past log, and how well would something simple?"))
     return root
 
 
@@ -112,6 +119,14 @@ def run(args: argparse.Namespace, settings: object) -> int:
 
         asked = {"request_id": args.request, "html_file": args.html} if args.action == "export" else {}
         return asyncio.run(run_privacy(args.action, args.user_id, settings, **asked))
+    if args.command == "eval":
+        from streams.evaluate import run_eval
+
+        return run_eval(args, settings)
+    if args.command == "report":
+        from streams.report.command import run_report
+
+        return run_report(args, settings)
     if args.command == "policy":
         from streams.policies import run_policy
 

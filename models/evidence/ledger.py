@@ -56,9 +56,11 @@ class Ledger:
         self.decisions: dict[str, Taken] = {}
         self.outcomes: dict[str, Outcome] = {}  # decision id
         self.checks: dict[str, RatioCheck] = {}  # factor
-        self.messages: dict[str, str] = {}  # message id -> decision id
+        self.messages: dict[str, str] = {}  # message id -> decision id; may be filled ahead, for answers that are dated too early
+        self.left: set[str] = set()  # message ids
         self.last: dict[str, list[tuple[float, str]]] = {}  # shopper -> (when, decision id), oldest first
         self.suppressed: Counter[str] = Counter()
+        self.not_sent: set[str] = set()
         self.written: Counter[str] = Counter()  # model, pool, template
         self.answers: Counter[str] = Counter()
         self.by_arm: dict[str, Counter[str]] = {}  # factor=arm -> kinds
@@ -87,15 +89,19 @@ class Ledger:
 
     def sent(self, message_id: str, decision_id: str, user_id: str, *, at: float, source: str) -> None:
         """A message left."""
-        if message_id in self.messages:
+        if message_id in self.left:
             return
+        self.left.add(message_id)
         self.messages[message_id] = decision_id
         self.written[source] += 1
         self.last.setdefault(user_id, []).append((at, decision_id))
         self._count(decision_id, "sent")
 
-    def refused(self, reason: str) -> None:
-        self.suppressed[reason] += 1
+    def refused(self, reason: str, *, about: str) -> None:
+        """A message was not sent. `about` names it, so that a repeat counts once."""
+        if about not in self.not_sent:
+            self.not_sent.add(about)
+            self.suppressed[reason] += 1
 
     def answered(self, kind: str, *, decision_id: str | None, message_id: str | None) -> None:
         """Delivered, opened, clicked, unsubscribed..., once each for a decision."""
