@@ -10,6 +10,7 @@ import numpy as np
 from models.bandit import Stats, merge
 from models.profile import Profile
 from streams.decision import decode_outcome
+from streams.journeys import SENT
 from streams.store import NEIGHBOURS_KEPT, Store
 
 VECTOR = 1e-4  # largest difference of an entry of a unit vector
@@ -82,9 +83,13 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def of_outcomes(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> list[str]:
-    """What followed each decision of one shopper; both as `Store.scan_user` gives them."""
+    """Which decisions of one shopper count, and what followed them; both as `Store.scan_user` gives them."""
     mine, theirs = (
-        {name: decode_outcome(data) for name, data in one.items() if name.startswith("decision:") and "#" in name}
+        {
+            name: None if name.endswith(SENT) else decode_outcome(data)
+            for name, data in one.items()
+            if name.startswith("decision:") and "#" in name
+        }
         for one in (a, b)
     )
     found = [f"outcome of {name} only on one side" for name in sorted(mine.keys() ^ theirs.keys())]

@@ -8,16 +8,19 @@ from benchmarks import differences
 from benchmarks.cluster import PREFIX, Watcher, inbound
 from models.profile import decode
 from schemas.topics import full_name
+from streams.journeys import SENT
 from streams.plan import decision_id_for
 from streams.record import Record
+from streams.stages import exposure
 from streams.store import DecisionWrite, Store, UserWrite
 from streams.store.memory import MemoryStore
 from tests.redis_server import RedisServer
 
 
 def source(watcher: Watcher) -> list[Record]:
-    """All inbound records as the broker holds them: topic by topic, catalogue and people first."""
-    first = {full_name("catalog", PREFIX): 0, full_name("identity", PREFIX): 1}
+    """All records that workers learn from, as the broker holds them: topic by topic, catalogue and people first, then what was sent."""
+    heard = [full_name(topic, PREFIX) for topic in exposure.TOPICS]
+    first = {full_name("catalog", PREFIX): 0, full_name("identity", PREFIX): 1, **dict.fromkeys(heard, 2)}
     records = [
         Record(
             topic=str(m.topic()),
@@ -27,10 +30,10 @@ def source(watcher: Watcher) -> list[Record]:
             key=m.key(),
             value=m.value(),
         )
-        for messages in watcher.read(inbound()).values()
+        for messages in watcher.read([*inbound(), *heard]).values()
         for m in messages
     ]
-    return sorted(records, key=lambda r: (first.get(r.topic, 2), r.topic, r.partition, r.offset))
+    return sorted(records, key=lambda r: (first.get(r.topic, 3), r.topic, r.partition, r.offset))
 
 
 def salt_of(redis: RedisServer) -> bytes:
@@ -71,7 +74,7 @@ async def waits(users: Sequence[str], store: Store, *, until: float) -> dict[tup
 
 
 async def carry_over(users: Sequence[str], store: Store, twin: MemoryStore) -> None:
-    """Give the twin the profiles and decisions that the content phase left."""
+    """Give the twin the profiles and decisions that the content phase left, not the marks of what was sent: it hears of that itself."""
     refs = {user: store.ref(user) for user in users}
     mine, theirs = (await store.read(list(refs.values()))).users, (await twin.read(list(refs.values()))).users
     writes, decisions = [], []
@@ -79,7 +82,7 @@ async def carry_over(users: Sequence[str], store: Store, twin: MemoryStore) -> N
         if mine[ref].data:
             writes.append(UserWrite(ref=ref, expected=theirs[ref].version, data=mine[ref].data, ttl_s=86400.0))
         for name, data in (await store.scan_user(ref)).items():
-            if name.startswith("decision:"):
+            if name.startswith("decision:") and not name.endswith(SENT):
                 decisions.append(DecisionWrite(ref=ref, decision_id=name.removeprefix("decision:"), data=data, ttl_s=86400.0))
     if lost := await twin.write_users(writes):
         raise RuntimeError(f"the twin refused {len(lost)} profiles")
