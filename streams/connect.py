@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaClient
-from aiokafka.errors import AuthenticationFailedError, KafkaError
+from aiokafka.errors import KafkaError
 
 from schemas.errors import FatalError, PipelineError, TransientError
 from streams.settings import Settings, without_password
@@ -46,14 +47,42 @@ async def connect_store(store: Store, settings: Settings) -> None:
 async def check_kafka(settings: Settings) -> None:
     """FatalError in one line when no broker answers, or not to us."""
     client = AIOKafkaClient(request_timeout_ms=5000, **settings.kafka_client())
+    overheard = Overheard()
+    logging.getLogger("aiokafka").addFilter(overheard)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await client.bootstrap()
-    except AuthenticationFailedError as error:
-        raise FatalError(
-            f"Kafka at {settings.kafka} refused the user or password: correct HEADRACE_KAFKA_USERNAME and HEADRACE_KAFKA_PASSWORD"
-        ) from error
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Unreachable(f"Kafka at {settings.kafka} does not answer ({type(error).__name__}): check HEADRACE_KAFKA") from error
+        raise explained(settings, overheard.causes or [error]) from error
     finally:
+        logging.getLogger("aiokafka").removeFilter(overheard)
         await client.close()
+
+
+class Overheard(logging.Filter):
+    """aiokafka writes the cause into its log and raises another error: it is said once, by us."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.causes: list[BaseException] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        found = [one for one in record.args or () if isinstance(one, BaseException)] if isinstance(record.args, tuple) else []
+        self.causes += found
+        return not found
+
+
+def explained(settings: Settings, causes: Sequence[BaseException]) -> FatalError:
+    """What to do about it, in one line."""
+    where, kinds = f"Kafka at {settings.kafka}", {type(cause).__name__ for cause in causes}
+    if kinds & {"SaslAuthenticationFailed", "AuthenticationFailedError"}:
+        return FatalError(f"{where} refused the user or password: correct HEADRACE_KAFKA_USERNAME and HEADRACE_KAFKA_PASSWORD")
+    if kinds & {"UnsupportedSaslMechanismError", "IllegalSaslStateError"}:
+        return FatalError(
+            f"{where} does not know {settings.kafka_mechanism} there: correct HEADRACE_KAFKA_MECHANISM, or the port"
+        )
+    if kinds & {"SSLError", "SSLCertVerificationError"}:
+        return FatalError(f"{where} cannot be trusted ({causes[-1]}): correct HEADRACE_KAFKA_CAFILE, or the port")
+    last = causes[-1]
+    said = f"{type(last).__name__}: {last}" if isinstance(last, OSError) and str(last) else type(last).__name__
+    return Unreachable(f"{where} does not answer ({said}): check HEADRACE_KAFKA")

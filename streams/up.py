@@ -14,7 +14,7 @@ from dataclasses import replace
 import aiohttp
 
 from streams.broker import ensure_topics
-from streams.connect import connect_store, together
+from streams.connect import check_kafka, connect_store, together
 from streams.embedded import EmbeddedKafka, EmbeddedRedis
 from streams.ops.logging import configure
 from streams.ops.supervise import Child, supervise
@@ -55,9 +55,8 @@ def _redis(stack: contextlib.ExitStack) -> str:
 
 
 async def _run(settings: Settings) -> int:
-    await together(
-        redis_answers(settings), ensure_topics(settings.kafka_client(), prefix=settings.prefix, partitions=settings.partitions)
-    )
+    await together(redis_answers(settings), check_kafka(settings))
+    await ensure_topics(settings.kafka_client(), prefix=settings.prefix, partitions=settings.partitions)
     ports = dict(zip([*GROUPS, "writer", "api"], free_ports(len(GROUPS) + 2), strict=True))
     if settings.api_port:
         ports["api"] = settings.api_port
