@@ -13,7 +13,7 @@ from datetime import UTC, tzinfo
 from models.bots import is_bot
 from models.calendar import SEND_HOURS, quiet_until, send_time, sent_beside
 
-__all__ = ["GATES", "Context", "ItemThen", "Verdict", "first_refusal", "is_bot", "judge", "relevance"]
+__all__ = ["BEFORE_PRODUCTS", "GATES", "Context", "ItemThen", "Verdict", "first_refusal", "is_bot", "judge", "relevance"]
 
 PRICE_TOLERANCE = 0.005  # share; currency rounding is not a change
 
@@ -231,9 +231,12 @@ GATES: tuple[Gate, ...] = (
 )
 
 
-def first_refusal(ctx: Context) -> str | None:
+BEFORE_PRODUCTS = GATES[: GATES.index(still_relevant)]  # ask nothing about what the message would show
+
+
+def first_refusal(ctx: Context, gates: Sequence[Gate] = GATES) -> str | None:
     """The reason of the first gate that says no; None if none does."""
-    for gate in GATES:
+    for gate in gates:
         reason = gate(ctx)
         if reason is not None:
             return reason

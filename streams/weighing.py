@@ -12,7 +12,7 @@ from streams.plan import ContentState, Plan
 OWN_ORDER_S = 1.0  # the order that starts a wait (its time is kept rounded up) is not the purchase that ends it
 
 
-def context_of(state: ContentState, plan: Plan, ids: Sequence[str], *, now: float, channel: str | None = None) -> Context:
+def context_of(state: ContentState, plan: Plan, ids: Sequence[str] = (), *, now: float, channel: str | None = None) -> Context:
     """The gates' context of a message about `ids`. `channel`: the one that was chosen before, where the message was held."""
     profile, campaign, rules = plan.person.profile, plan.campaign, state.definitions
     channels = campaign.channels if channel is None else (channel,)
@@ -31,7 +31,7 @@ def context_of(state: ContentState, plan: Plan, ids: Sequence[str], *, now: floa
         opted_out=impersonal(profile),
         needs_personal=campaign.needs_personal,
         holdout=state.holdouts.of(plan.user_id, campaign.name),
-        items=tuple(_item(state, plan, product_id) for product_id in ids),
+        items=items_of(state, plan, ids),
         still=campaign.still,
         sends=profile.sends,
         daily_cap=campaign.daily_cap,
@@ -46,6 +46,11 @@ def context_of(state: ContentState, plan: Plan, ids: Sequence[str], *, now: floa
         on_quiet=campaign.on_quiet,
         held=plan.pending.held,
     )
+
+
+def items_of(state: ContentState, plan: Plan, ids: Sequence[str]) -> tuple[ItemThen, ...]:
+    """Products that the message may be about, as the gates see them."""
+    return tuple(_item(state, plan, product_id) for product_id in ids)
 
 
 def _item(state: ContentState, plan: Plan, product_id: str) -> ItemThen:

@@ -30,7 +30,7 @@ from streams.reporting import decided, forget, suppress
 from streams.slate import choices_of, draw, offered_by_strategy
 from streams.stages.recommend import rng_for
 from streams.store import DecisionWrite, Timer
-from streams.weighing import context_of
+from streams.weighing import context_of, items_of
 from streams.wording import message_for, write
 
 SENDS_KEPT = 40
@@ -118,11 +118,13 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
         plan.pending.step,
     )
     before = state.decided.get(plan.decision_id)
-    offered = offered_by_strategy(state, plan, rng, now=now)  # strategy -> products
-    candidates = list(dict.fromkeys(product_id for ids in offered.values() for product_id in ids))
     kept_channel = before.arms.get("channel") if before is not None and plan.pending.held else None
-    ctx = context_of(state, plan, candidates, now=now, channel=kept_channel)
+    ctx = context_of(state, plan, now=now, channel=kept_channel)
     ctx.not_before = before.not_before or None if before is not None else None
+    offered: Mapping[str, Sequence[str]] = {}  # strategy -> products
+    if gates.first_refusal(ctx, gates.BEFORE_PRODUCTS) is None:  # else nobody need think of products
+        offered = offered_by_strategy(state, plan, rng, now=now)
+        ctx.items = items_of(state, plan, list(dict.fromkeys(product_id for ids in offered.values() for product_id in ids)))
     verdict = gates.judge(ctx)
     standing = {
         strategy: kept
