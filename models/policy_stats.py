@@ -108,6 +108,18 @@ class Stats:
             if after_s is not None:
                 delays.note(sums.came, after_s=after_s, amount=w * abs(reward_delta))
 
+    def arrive(
+        self, factor: str, arm: str, *, at: float, before: Iterable[tuple[float, float]], after: Iterable[tuple[float, float]]
+    ) -> None:
+        """Learn how long the rewards of a decision taken `at` took: (seconds, amount) of each, as known until now and from now on."""
+        sums = self.arms.get((factor, arm))
+        if sums is None:
+            sums = self.arms[factor, arm] = Arm(self.dim)
+        w = self.weight(at)
+        for sign, known in ((-w, before), (w, after)):
+            for after_s, amount in known:
+                delays.note(sums.came, after_s=after_s, amount=sign * amount)
+
     def copy(self) -> Stats:
         """An independent twin: updating one does not change the other."""
         return merge([self], dim=self.dim, half_life_s=self.half_life_s)

@@ -67,6 +67,7 @@ class Values:
 VALUES = Values()
 KINDS = frozenset(field.name for field in fields(Values)) - {"sent", "revenue_share", "revenue_cap"}
 REFUSALS = ("complained", "unsubscribed")  # kinds that count for whether to write, besides orders
+ORDER = "order:"  # before an order id in `Outcome.after_s`
 WITHIN = "ordered"  # an order in the window after the decision, whatever brought it
 
 
@@ -77,6 +78,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     orders: dict[str, float] = {}  # order id -> revenue
     refunds: dict[str, float] = {}  # order id -> amount given back; 0 means all of it
     within: dict[str, float] = {}  # order id -> revenue, of orders in the window that may have had another cause
+    after_s: dict[str, float] = {}  # kind, or ORDER and order id -> seconds after the decision, the earliest that was heard of
 
     @property
     def kinds_count(self) -> int:
@@ -109,6 +111,29 @@ def worth(outcome: Outcome, *, values: Values = VALUES) -> float:
     return total + _money(outcome, orders, values)
 
 
+def arrivals(outcome: Outcome, *, whole: bool, values: Values = VALUES) -> list[tuple[float, float]]:
+    """When the reward (`whole`: the worth) came, as (seconds after the decision, amount). Refunds do not say when orders come.
+
+    >>> ordered, _ = apply(Outcome(), "converted", 50.0, order_id="o1", after_s=3600.0)
+    >>> arrivals(ordered, whole=False)
+    [(3600.0, 1.5)]
+    """
+    orders = {**outcome.within, **outcome.orders} if whole else outcome.orders
+    times: dict[str, float] = {}
+    for kind in outcome.kinds:
+        for known in (kind, *IMPLIES.get(kind, ())):
+            times[known] = min(times.get(known, math.inf), outcome.after_s.get(kind, math.inf))
+    found = [
+        (times[kind], abs(getattr(values, kind)))
+        for kind in sorted(times)
+        if kind not in ("converted", "refunded") and (not whole or kind in REFUSALS)
+    ]
+    for order_id in sorted(orders):
+        amount = values.converted / len(orders) + values.revenue_share * min(orders[order_id], values.revenue_cap)
+        found.append((outcome.after_s.get(ORDER + order_id, math.inf), amount))
+    return [(at, amount) for at, amount in found if math.isfinite(at) and amount]
+
+
 def _money(outcome: Outcome, orders: Mapping[str, float], values: Values) -> float:
     """Net revenue of `orders`, and what their refunds take back of the conversion."""
     total = given_back = 0.0
@@ -130,12 +155,18 @@ def refunded_share(outcome: Outcome, order_id: str) -> float:
 
 
 def apply(
-    outcome: Outcome, kind: str, value: float = 0.0, *, order_id: str = "", values: Values = VALUES
+    outcome: Outcome,
+    kind: str,
+    value: float = 0.0,
+    *,
+    order_id: str = "",
+    after_s: float | None = None,
+    values: Values = VALUES,
 ) -> tuple[Outcome, float]:
     """The outcome with one more event, and by how much the reward changed. The same event again changes nothing.
 
     `value` is the revenue of a `converted` (attributed) or `ordered` (in the window) order, or the amount of a `refunded` one
-    (0: all of it). A refund that comes before its order is kept until then.
+    (0: all of it). A refund that comes before its order is kept until then. `after_s` is how long after the decision it happened.
 
     >>> clicked, first = apply(Outcome(), "clicked")
     >>> round(first, 2), apply(clicked, "clicked")[1]
@@ -153,7 +184,12 @@ def apply(
     elif kind == "refunded":
         known = refunds.get(order_id, value)
         refunds = _put(refunds, order_id, max(value, known) if value and known else 0.0)
-    after = Outcome(kinds=tuple(sorted(kinds)), orders=orders, refunds=refunds, within=within)
+    times = outcome.after_s
+    if after_s is not None and kind != "refunded":
+        name = ORDER + order_id if kind in ("converted", WITHIN) else kind
+        if after_s < times.get(name, math.inf):
+            times = {**times, name: after_s}
+    after = Outcome(kinds=tuple(sorted(kinds)), orders=orders, refunds=refunds, within=within, after_s=times)
     if after == outcome:
         return outcome, 0.0
     return after, reward(after, values=values) - reward(outcome, values=values)

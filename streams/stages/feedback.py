@@ -23,7 +23,7 @@ from models.rewards import VALUES, WITHIN, Outcome, Values
 from schemas.events import Fact, Feedback, OrderCompleted, OrderRefunded
 from streams.decision import WHETHER, Decision, encode_outcome
 from streams.effects import Effects, PolicyWrite
-from streams.journeys import ANSWERED_BY, Known, decision_id_of, refers, token_of
+from streams.journeys import Known, decision_id_of, refers, token_of
 from streams.people import People
 from streams.store import DecisionWrite
 
@@ -89,11 +89,13 @@ async def feedback(facts: Sequence[Fact], state: FeedbackState, *, now: float) -
         taught = False
         for decision, steps in answered:
             key = (user_id, decision.decision_id, topic)
-            known = {t: o for t in ANSWERED_BY if (o := outcomes.get((user_id, decision.decision_id, t))) is not None}
-            outcome = known.get(topic, Outcome())
+            before = outcomes.get(key, Outcome())
+            outcome = before
             for kind, value, order_id in steps:
-                outcome, _ = rewards.apply(outcome, kind, value, order_id=order_id, values=state.values)
-            if outcome == known.get(topic, Outcome()):
+                outcome, _ = rewards.apply(
+                    outcome, kind, value, order_id=order_id, after_s=max(0.0, fact.at - decision.at), values=state.values
+                )
+            if outcome == before:
                 continue
             taught = True
             outcomes[key] = outcome
@@ -101,7 +103,7 @@ async def feedback(facts: Sequence[Fact], state: FeedbackState, *, now: float) -
             part = parts[source]
             if fact.source.offset > part.expected:  # else counted before a crash; only the outcome was not written
                 part.offset, part.touched = max(part.offset, fact.source.offset), True
-                _teach(part.stats, decision, known, {**known, topic: outcome}, state.values, at=fact.at)
+                _teach(part.stats, decision, before, outcome, state.values)
         if taught and fact.source.offset > parts[source].expected:
             effects.count(f"reward_{kind_of(fact)}")
         elif answered and not taught:
@@ -168,33 +170,19 @@ def last_touch(decisions: Sequence[Decision], *, at: float) -> Decision | None:
     return max(left, key=lambda one: (one.leaves_at, one.decision_id), default=None)
 
 
-def _teach(
-    stats: Stats,
-    decision: Decision,
-    before: Mapping[str, Outcome],
-    after: Mapping[str, Outcome],
-    values: Values,
-    *,
-    at: float,
-) -> None:
-    """Add what an event changed of a decision's two rewards."""
+def _teach(stats: Stats, decision: Decision, before: Outcome, after: Outcome, values: Values) -> None:
+    """Add what an event changed of a decision's two rewards, and of what is known of how long they take.
+
+    Rewards of several topics add up. Their squares are kept apart, so that what is learnt does not depend on which was heard first.
+    """
     for factor, arm in decision.arms.items():
-        if factor == WHETHER:
-            rated, base = rewards.worth, values.sent if decision.sends else 0.0
-        elif decision.sends:
-            rated, base = rewards.reward, 0.0
-        else:
+        whole = factor == WHETHER
+        if not whole and not decision.sends:
             continue  # nothing was written: how it would have been says nothing
-        old = sum(rated(before[topic], values=values) for topic in sorted(before))
-        new = sum(rated(after[topic], values=values) for topic in sorted(after))
+        rated = rewards.worth if whole else rewards.reward
+        old, new = rated(before, values=values), rated(after, values=values)
+        came, comes = (rewards.arrivals(one, whole=whole, values=values) for one in (before, after))
         if new != old:
-            stats.update(
-                factor,
-                arm,
-                decision.context,
-                new - old,
-                new=False,
-                at=decision.at,
-                before=base + old,
-                after_s=max(0.0, at - decision.at),
-            )
+            stats.update(factor, arm, decision.context, new - old, new=False, at=decision.at, before=old)
+        if came != comes:
+            stats.arrive(factor, arm, at=decision.at, before=came, after=comes)

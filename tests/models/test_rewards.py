@@ -5,7 +5,7 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from models.rewards import IMPLIES, KINDS, MAX_ORDERS, Outcome, Values, apply, reward, worth
+from models.rewards import IMPLIES, KINDS, MAX_ORDERS, Outcome, Values, apply, arrivals, reward, worth
 from schemas.errors import SettingsError, ShapeError
 
 Step = tuple[str, float, str]
@@ -142,3 +142,20 @@ def test_a_refund_takes_back_what_an_order_in_the_window_was_worth_whichever_cam
     worths = {round(worth(after(*steps)[0]), 9) for steps in permutations(orders)}
 
     assert worths == {0.75}
+
+
+def test_when_a_reward_came_does_not_depend_on_what_was_heard_first():
+    steps = [
+        ("opened", 0.0, "", 500.0),
+        ("clicked", 0.0, "", 90.0),
+        ("converted", 50.0, "o1", 3_600.0),
+        ("refunded", 0.0, "o1", 9_000.0),
+    ]
+    found = set()
+    for turn in permutations(steps):
+        outcome = Outcome()
+        for kind, value, order_id, after_s in turn:
+            outcome, _ = apply(outcome, kind, value, order_id=order_id, after_s=after_s)
+        found.add((tuple(arrivals(outcome, whole=False)), tuple(arrivals(outcome, whole=True))))
+
+    assert found == {(((90.0, 0.1), (90.0, 0.02), (3_600.0, 1.5)), ((3_600.0, 1.5),))}  # a click at 90 s is an open at 90 s
