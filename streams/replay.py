@@ -44,19 +44,25 @@ async def replay(
     settings: Settings,
     store: Store,
     encoding: Encoding | None = None,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     batch: int = 1000,
 ) -> Recorder:
-    """Run `records`, in the order given, through the pipeline; nothing leaves the process."""
-    recorder = Recorder()
+    """Run `records`, in the order given, through the pipeline; nothing leaves the process.
+
+    Without a `clock` it is as late as the newest record so far: an old log is not late, and two runs say the same.
+    """
+    recorder, read_at = Recorder(), 0.0
     own = encoding is None
     encoding = encoding or Encoding(settings.encoder)
     await store.open()
-    pipeline = Pipeline(settings, store=store, publisher=recorder, encoding=encoding, metrics=Metrics(), clock=clock)
+    pipeline = Pipeline(
+        settings, store=store, publisher=recorder, encoding=encoding, metrics=Metrics(), clock=clock or (lambda: read_at)
+    )
     try:
         for (topic, partition), group in groupby(records, key=lambda record: (record.topic, record.partition)):
             held = list(group)
             for start in range(0, len(held), batch):
+                read_at = max(read_at, *(record.timestamp_s for record in held[start : start + batch]))
                 await pipeline.handle(topic, partition, held[start : start + batch])
     finally:
         if own:
