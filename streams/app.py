@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
+
 from models.encoder import weights
 from schemas.errors import FatalError, PipelineError
 from schemas.topics import full_name
@@ -112,7 +114,11 @@ class Worker:
             tasks = [asyncio.create_task(watchdog.keep_beating())]
             app = self.build() if self.topics else None
             if app is not None:
-                await app.start()
+                try:
+                    await app.start()
+                except (KafkaConnectionError, NodeNotReadyError) as error:  # it answered a moment ago
+                    name = type(error).__name__
+                    raise Unreachable(f"Kafka at {self.settings.kafka} does not answer ({name}): check HEADRACE_KAFKA") from None
                 poller = LagPoller(
                     self.settings,
                     groups={self.group: self.topics},

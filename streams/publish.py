@@ -14,6 +14,7 @@ from schemas.errors import FatalError, TransientError
 from schemas.topics import full_name
 from streams.effects import Out
 from streams.settings import Settings
+from streams.transport.pace import pace
 
 MAX_REQUEST_BYTES = 9 * 1024 * 1024  # a dead letter keeps whatever a producer could send
 
@@ -44,6 +45,7 @@ class Publisher:
             request_timeout_ms=30_000,
             **self.settings.kafka_client(),
         )
+        pace(producer.client)
         try:
             await producer.start()
         except KafkaError as error:
