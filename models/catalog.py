@@ -6,14 +6,16 @@ import struct
 import zlib
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from models.profile import history
 from schemas.errors import PipelineError, ShapeError
 
+Rows = npt.NDArray[np.int64]
 Vector = npt.NDArray[np.float32]
 
 FORMAT: Final = 1
@@ -110,6 +112,22 @@ _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_pack)
 _DECODER: Final = msgspec.msgpack.Decoder(Item, dec_hook=_unpack)
 
 
+class Columns(NamedTuple):
+    """What all items are, by row (n rows). `category`, `parent` and `brand` are numbers below `categories` and `brands`."""
+
+    used: npt.NDArray[np.bool_]
+    stocked: npt.NDArray[np.bool_]
+    category: npt.NDArray[np.int32]
+    parent: npt.NDArray[np.int32]
+    brand: npt.NDArray[np.int32]
+    price: Vector
+    reduced: npt.NDArray[np.bool_]
+    released: npt.NDArray[np.float64]
+    lot: npt.NDArray[np.uint32]
+    categories: int
+    brands: int
+
+
 class Catalogue:
     """All items of the shop. Rows of the matrix are reused after deletes and doubled when they run out."""
 
@@ -128,6 +146,12 @@ class Catalogue:
         self._category = np.zeros(0, dtype=np.int32)
         self._released = np.zeros(0, dtype=np.float64)  # when a product came on sale, as far as it says so; else 0
         self._lot = np.zeros(0, dtype=np.uint32)  # a hash of the id: an order that all replicas agree on
+        self._parent = np.zeros(0, dtype=np.int32)  # the path without its last part
+        self._brand = np.zeros(0, dtype=np.int32)
+        self._reduced = np.zeros(0, dtype=bool)
+        self._named: dict[int, int] = {}  # hash of the id, as histories keep it -> row
+        self.epoch = 0  # grows when a row goes to another product: rows remembered from before mean nothing then
+        self._brands: dict[str, int] = {}
         self._categories: dict[str, int] = {}  # full path -> number
         self._under: dict[str, list[int]] = {}  # path or beginning of one -> numbers
 
@@ -166,6 +190,7 @@ class Catalogue:
             row = self._new_row()
             self._row[item.product_id] = row
             self._id[row] = item.product_id
+            self._named[history.name(item.product_id)] = row
         self._items[item.product_id] = item
         norm = float(np.sqrt(item.vector @ item.vector))
         self._vectors[row] = item.vector / norm if norm > 0 else 0.0
@@ -173,6 +198,9 @@ class Catalogue:
         self._stocked[row] = item.in_stock
         self._used[row] = True
         self._category[row] = self._number(item.category)
+        self._parent[row] = self._number(item.category.rpartition("/")[0])
+        self._brand[row] = self._brands.setdefault(item.brand, len(self._brands))
+        self._reduced[row] = item.list_price is not None and item.list_price > item.price
         self._released[row] = item.released_at or 0.0
         self._lot[row] = zlib.crc32(item.product_id.encode())
 
@@ -180,7 +208,9 @@ class Catalogue:
         row = self._row.pop(product_id, None)
         if row is not None:
             del self._items[product_id]
+            self._named.pop(history.name(product_id), None)
             self._used[row] = False
+            self._stocked[row] = False
             self._id[row] = None
             self._free.append(row)
 
@@ -188,6 +218,63 @@ class Catalogue:
         """Unit vector, (d,)."""
         row = self._row.get(product_id)
         return None if row is None else self._vectors[row]
+
+    # --- by row: what the recommender computes with; n rows, of which those not `used` are empty
+
+    @property
+    def height(self) -> int:
+        """Rows, empty ones included."""
+        return len(self._id)
+
+    def columns(self) -> Columns:
+        """Views of all rows, good until the next change."""
+        n = len(self._id)
+        return Columns(
+            used=self._used[:n],
+            stocked=self._stocked[:n],
+            category=self._category[:n],
+            parent=self._parent[:n],
+            brand=self._brand[:n],
+            price=self._price[:n],
+            reduced=self._reduced[:n],
+            released=self._released[:n],
+            lot=self._lot[:n],
+            categories=len(self._categories),
+            brands=len(self._brands),
+        )
+
+    def rows(self, product_ids: Iterable[str]) -> Rows:
+        """Of each product, -1 where there is none."""
+        get = self._row.get
+        return np.array([get(product_id, -1) for product_id in product_ids], dtype=np.int64)
+
+    def rows_named(self, names: Iterable[int]) -> Rows:
+        """Of each hash of a product id, -1 where there is none."""
+        get = self._named.get
+        return np.array([get(one, -1) for one in names], dtype=np.int64)
+
+    def row(self, product_id: str) -> int:
+        return self._row.get(product_id, -1)
+
+    def at(self, row: int) -> Item:
+        """The item of a row that is used."""
+        return self._items[self._name(row)]
+
+    def number_of(self, category: str) -> int:
+        """Of a category path, -1 where no item has it."""
+        return self._categories.get(category, -1)
+
+    def brand_number(self, brand: str) -> int:
+        return self._brands.get(brand, -1)
+
+    def under(self, category: str) -> list[int]:
+        """Numbers of the category and of all below it."""
+        return self._under.get(category, [])
+
+    def vectors_of(self, rows: Rows | slice) -> Vector:
+        """Unit rows, (m, d)."""
+        found: Vector = self._vectors[rows]
+        return found
 
     def top_k(
         self,
@@ -271,6 +358,7 @@ class Catalogue:
 
     def _new_row(self) -> int:
         if self._free:
+            self.epoch += 1
             return self._free.pop()
         row = len(self._id)
         if row == len(self._used):
@@ -282,6 +370,9 @@ class Catalogue:
             self._category = _longer(self._category, rows)
             self._released = _longer(self._released, rows)
             self._lot = _longer(self._lot, rows)
+            self._parent = _longer(self._parent, rows)
+            self._brand = _longer(self._brand, rows)
+            self._reduced = _longer(self._reduced, rows)
         self._id.append(None)
         return row
 

@@ -7,14 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from models.candidates import SOURCES, Candidate, Scene, World
+from models.candidates import SOURCES, Pool, Scene, World, pool
 from models.catalog import Catalogue
 from models.examples import Example, example
 from models.features import VERSION, features
 from models.profile import Profile
 
 SURFACE: Final = "basket"  # of a list that nobody saw: what will be bought next
-NEGATIVES: Final = 100  # candidates that were not bought, drawn anew for every order
+NEGATIVES: Final = 150  # candidates that were not bought, drawn anew for every order
 
 
 def order_example(
@@ -31,29 +31,32 @@ def order_example(
 
     `profile` and `world` are those before the order; what the shopper bought earlier is a candidate like any other.
     """
-    scene = Scene(profile=profile, catalogue=catalogue, world=world, now=at, exclude=frozenset())
-    suggested: dict[str, list[Candidate]] = {}
-    for source in SOURCES.values():
-        for candidate in source(scene):
-            if candidate.product_id in catalogue:
-                suggested.setdefault(candidate.product_id, []).append(candidate)
-    wanted = set(bought)
-    positive = [product_id for product_id in suggested if product_id in wanted]
-    others = [product_id for product_id in suggested if product_id not in wanted]
-    if not positive or not others:
+    scene = Scene(profile=profile, catalogue=catalogue, world=world, now=at)
+    return lesson(scene, pool([source.find(scene) for source in SOURCES.values()]), bought=bought, rng=rng, negatives=negatives)
+
+
+def lesson(
+    scene: Scene, found: Pool, *, bought: Collection[str], rng: np.random.Generator, negatives: int = NEGATIVES
+) -> Example | None:
+    """The same of candidates that are known."""
+    found = found.where(scene.columns.used[found.rows])
+    order = np.argsort(scene.columns.lot[found.rows], kind="stable")  # by id: every replica draws the same
+    taken = np.isin(found.rows[order], scene.catalogue.rows(bought))
+    wanted, others = np.flatnonzero(taken), np.flatnonzero(~taken)
+    if not len(wanted) or not len(others):
         return None
-    drawn = sorted(rng.choice(len(others), min(negatives, len(others)), replace=False).tolist())
-    ids = [*positive, *(others[i] for i in drawn)]
-    items = [item for product_id in ids if (item := catalogue.get(product_id)) is not None]
-    vectors = np.array([catalogue.vector(product_id) for product_id in ids])  # (m, d)
-    rows = features(scene, [suggested[product_id] for product_id in ids], items, vectors)  # (m, f)
-    labels = np.zeros(len(ids), dtype=np.float32)
-    labels[: len(positive)] = 1.0
+    drawn = np.sort(rng.choice(len(others), min(negatives, len(others)), replace=False))
+    places = order[np.concatenate([wanted, others[drawn]])]
+    some = np.sort(places)  # features of these alone
+    few = Pool(rows=found.rows[some], said=found.said[:, some], by=found.by[:, some])
+    rows = features(scene, few)[np.searchsorted(some, places)]  # (m, f)
+    labels = np.zeros(len(places), dtype=np.float32)
+    labels[: len(wanted)] = 1.0
     return example(
         rows,
         labels,
         surface=SURFACE,
-        at=at,
+        at=scene.now,
         kind="order",
         feature_version=VERSION,
         zero_weight=len(others) / len(drawn),

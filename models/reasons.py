@@ -14,9 +14,11 @@ from models.catalog import Item
 from schemas.messages import Reason
 
 MAX_NAME_CHARS: Final = 60
+HOT: Final = 5.0  # of heat, an order of these days: from which a product may be called popular
 TEXTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "buy_again": {"en": "You buy this about every {days} days", "zh": "您大约每 {days} 天购买一次"},
+        "bought_before": {"en": "You bought this before", "zh": "您曾购买过此商品"},
         "seen_with": {"en": "Often chosen by shoppers interested in {name}", "zh": "关注“{name}”的顾客也常选择"},
         "like_viewed": {"en": "Similar to {name}, which you viewed", "zh": "与您看过的“{name}”相似"},
         "like_wished": {"en": "Similar to {name} on your wish list", "zh": "与您收藏的“{name}”相似"},
@@ -46,12 +48,36 @@ LIKE: Final[Mapping[str, str]] = MappingProxyType(
 )
 FEATURES_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "buy_again": ("buy_again",),
+        "buy_again": (
+            "buy_again",
+            "had",
+            "once",
+            "count",
+            "short",
+            "long",
+            "basket_share",
+            "since",
+            "span",
+            "due",
+            "over_own",
+            "over_item",
+            "last_order",
+            "own_of_category",
+        ),
         "co_visit": ("co_visit",),
         "session": ("session", "session_cosine"),
         "interest": ("interest", "interest_cosine"),
-        "trending": ("trending", "popularity"),
-        "new": ("new",),
+        "likely": (
+            "likely",
+            "category_long",
+            "category_since",
+            "category_over",
+            "category_kinds",
+            "parent_long",
+            "category_share",
+        ),
+        "trending": ("trending", "sold_1d", "sold_7d", "looked_1d", "looked_7d", "rising_1d", "rising_7d"),
+        "new": ("new", "fresh"),
     }
 )
 
@@ -80,13 +106,15 @@ def _code(scene: Scene, candidate: Candidate, item: Item) -> tuple[str, str | No
     evidence, source = candidate.evidence, candidate.source
     known = evidence is not None and evidence in scene.catalogue
     if source == "buy_again":
-        return "buy_again", item.product_id, None
+        return ("bought_before" if candidate.number is None else "buy_again"), item.product_id, None
     if source == "co_visit":
         return ("seen_with", evidence, None) if known else ("interest", None, None)
     if source == "session":
         action = next((action for product_id, _, action in scene.profile.recent if product_id == evidence), "")
         return (LIKE[action], evidence, None) if known and action in LIKE else ("session", None, None)
-    if source == "interest":
+    if source == "likely" and not evidence:
+        return ("trending" if (candidate.number or 0.0) >= HOT else "discover"), None, None
+    if source in ("interest", "likely"):
         return ("category", None, evidence) if evidence else ("interest", None, None)
     if source == "trending":
         return ("trending_in", None, evidence) if evidence else ("trending", None, None)

@@ -13,17 +13,17 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.candidates import GENERAL, SOURCES, Candidate, Scene, World
-from models.candidates.buy_again import due
+from models.candidates import GENERAL, SOURCES, Pool, Scene, World, pool
+from models.candidates.buy_again import may_return
 from models.catalog import Catalogue, Item
 from models.diversity import Limit, mmr
-from models.features import FEATURES, features
+from models.features import features
 from models.profile import Profile, blank
 from models.profile.state import grown
 from models.profile.view import price_band
 from models.ranker import Ranker
 from models.reasons import pinned, reason_for
-from models.rules import NONE, Rules, SurfaceRules, placed
+from models.rules import NONE, Pin, Rules, SurfaceRules, placed
 from schemas.messages import Reason
 
 __all__ = ["Pick", "World", "recommend"]
@@ -35,7 +35,10 @@ SURFACES_WITHOUT_DRAW: Final = frozenset({"message"})  # the policy explores the
 CATEGORY_SHARE: Final = 0.4  # of the places that one category may take
 BAND_FROM: Final = 5.0  # weight of prices seen, faded, before the band rules anything out
 JUST_SEEN_S: Final = 30 * 60.0
-USED_UP_S: Final = 14 * 86_400.0  # a product that the shop calls replenishable may be offered again after this
+USED_UP_D: Final = 14.0  # a product that the shop calls replenishable may be offered again after so many days
+CONSIDERED: Final = 6  # times the places of a list: so many of the best are looked at for diversity
+NEW_ONLY: Final = np.array([name == "new" for name in SOURCES])
+BUY_AGAIN: Final = list(SOURCES).index("buy_again")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,45 +83,61 @@ def recommend(
         catalogue=catalogue,
         world=world,
         now=now,
-        exclude=frozenset(excluded(shopper, catalogue, now, rules=here)).union(exclude),
+        exclude=frozenset(excluded(shopper, now, rules=here)).union(exclude),
     )
-    suggested = _suggested(scene, here, personal=personal)
-    pins = [pin for pin in here.pins(now) if _open(scene, here, catalogue.get(pin.product_id))][:n]
-    for pin in pins:
-        suggested.setdefault(pin.product_id, [])
-    if not suggested:
+    pins = [pin for pin in here.pins(now) if _may_be_pinned(scene, here, pin.product_id)][:n]
+    fixed_rows = catalogue.rows(dict.fromkeys(pin.product_id for pin in pins))
+    asked = [source.find(scene) if personal or name in GENERAL else None for name, source in SOURCES.items()]
+    found = pool(asked, beside=fixed_rows)
+    found = found.where(_open(scene, here, found) | np.isin(found.rows, fixed_rows))
+    if not len(found.rows):
         return []
-    ids = list(suggested)
-    fixed = [ids.index(product_id) for product_id in dict.fromkeys(pin.product_id for pin in pins)]
-    items = [item for product_id in ids if (item := catalogue.get(product_id)) is not None]
-    vectors = np.array([catalogue.vector(product_id) for product_id in ids])  # (m, d)
-    rows = features(scene, [suggested[product_id] for product_id in ids], items, vectors)  # (m, f)
-    logits, scores = ranker.logits(rows), ranker.rank(rows)  # (m,)
-    lifts = here.lifts(items)
-    worth = np.asarray(logits, dtype=np.float64) + (
-        0.0 if lifts is None else np.array(lifts)
-    )  # (m,) what the shop would rather show
+    order = np.argsort(scene.columns.lot[found.rows], kind="stable")  # by id, not by where an item lies: all replicas agree
+    rows = features(scene, found, discovering=here.mode == "discovery")[order]  # (m, f)
+    found = Pool(rows=found.rows[order], said=found.said[:, order], by=found.by[:, order])
+    return _list(scene, here, found, rows, n=n, surface=surface, rng=rng, ranker=ranker, pins=pins)
+
+
+def _list(
+    scene: Scene,
+    here: SurfaceRules,
+    found: Pool,
+    rows: npt.NDArray[np.float32],
+    *,
+    n: int,
+    surface: str,
+    rng: np.random.Generator,
+    ranker: Ranker,
+    pins: Sequence[Pin],
+) -> list[Pick]:
+    """The best of the pool, held to limits and diversity, with one draw. rows (m, f)."""
+    worth = ranker.logits(rows).astype(np.float64)  # (m,)
+    if here.boost:
+        lifts = here.lifts([scene.catalogue.at(int(row)) for row in found.rows])
+        worth += np.array(lifts)  # what the shop would rather show
+    pinned_rows = scene.catalogue.rows(dict.fromkeys(pin.product_id for pin in pins))
+    fixed = [int(np.flatnonzero(found.rows == row)[0]) for row in pinned_rows]
     free = n - len(fixed)
-    pool = [
-        i
-        for i, product_id in enumerate(ids)
-        if i not in fixed and suggested[product_id] and all(one.source == "new" for one in suggested[product_id])
-    ]
-    chance = _chance(pool, len(ids) - len(fixed), n=free, surface=surface)
-    rest = np.array(
-        [i for i in range(len(ids)) if i not in fixed and (chance == 0.0 or i not in set(pool))], dtype=np.int64
-    )  # (r,)
-    order = mmr(
+    new_only = (found.by == NEW_ONLY[:, None]).all(axis=0)
+    new_only[fixed] = False
+    chance = _chance(int(new_only.sum()), len(found.rows) - len(fixed), n=free, surface=surface)
+    drawable = _allowed(scene, here, found, np.flatnonzero(new_only), most=len(found.rows)) if chance > 0.0 else []
+    ranked = np.argsort(-worth, kind="stable")
+    ranked = ranked[~np.isin(ranked, fixed) & ~(new_only[ranked] & (chance > 0.0))]
+    rest = _considered(scene, here, found, ranked, n=n)
+    columns = scene.columns
+    places = mmr(
         worth[rest],
-        vectors[rest],
+        scene.catalogue.vectors_of(found.rows[rest]),
         free,
-        groups=[items[i].category for i in rest],
+        groups=[str(number) for number in columns.category[found.rows[rest]]],
         per_group=max(2, math.ceil(n * CATEGORY_SHARE)),
-        limits=_limits(here, items, rest, fixed),
+        limits=_limits(scene, here, found.rows[rest], found.rows[fixed]),
     )
-    chosen, odds = [int(rest[i]) for i in order], {}
-    every = _limits(here, items, np.arange(len(items)), [])
-    drawable = [i for i in pool if all(limit.room([*chosen[:-1], *fixed], i) for limit in every)] if every else pool
+    chosen, odds = [int(rest[i]) for i in places], {}
+    if drawable and (here.per_category is not None or here.per_brand is not None):
+        every = _limits(scene, here, found.rows, found.rows[:0])
+        drawable = [i for i in drawable if all(limit.room([*chosen[:-1], *fixed], i) for limit in every)]
     if chance > 0.0 and chosen and drawable:
         odds[chosen[-1]] = 1.0 - chance
         if rng.random() < chance:
@@ -126,34 +145,21 @@ def recommend(
             odds[drawn] = chance * share
             del chosen[-1]
             chosen.insert(int(rng.integers(min(FIRST_EXPLORED - 1, len(chosen)), len(chosen) + 1)), drawn)
-    order_of = {product_id: i for i, product_id in enumerate(ids)}
-    final = [order_of[one] for one in placed([ids[i] for i in chosen], pins, n)]
-    return [_pick(scene, suggested[ids[i]], items[i], rows[i], float(scores[i]), odds.get(i, 1.0), ranker) for i in final]
+    at = {scene.catalogue.at(int(found.rows[i])).product_id: i for i in [*chosen, *fixed]}
+    ids = {i: product_id for product_id, i in at.items()}
+    final = [at[one] for one in placed([ids[i] for i in chosen], pins, n)]
+    scores = ranker.rank(rows[final])
+    return [
+        _pick(scene, found, i, rows[i], float(score), odds.get(i, 1.0), ranker) for i, score in zip(final, scores, strict=True)
+    ]
 
 
-def _limits(rules: SurfaceRules, items: Sequence[Item], rows: npt.NDArray[np.int64], fixed: Sequence[int]) -> list[Limit]:
-    """The hard limits of the surface over some rows; what is pinned has taken its places."""
-    limits = []
-    for most, of in ((rules.per_category, [item.category for item in items]), (rules.per_brand, [item.brand for item in items])):
-        if most is not None:
-            taken: dict[str, int] = {}
-            for i in fixed:
-                taken[of[i]] = taken.get(of[i], 0) + 1
-            limits.append(Limit(groups=[of[i] for i in rows], most=most, taken=taken))
-    return limits
-
-
-def excluded(profile: Profile, catalogue: Catalogue, now: float, *, rules: SurfaceRules = NONE.default) -> set[str]:
-    """What is not to be shown: in the cart, returned or disliked, bought and not due again, just looked at, shown too often."""
+def excluded(profile: Profile, now: float, *, rules: SurfaceRules = NONE.default) -> set[str]:
+    """What is not to be shown: in the cart, returned or disliked, just looked at, shown too often."""
     out = {*profile.cart, *profile.refused}
-    for product_id, (_, _, last) in profile.bought.items():
-        item = catalogue.get(product_id)
-        used_up = item is not None and item.attributes.get("replenishable") is True and now - last >= USED_UP_S
-        if not used_up and not due(profile, product_id, now):
-            out.add(product_id)
     answered = {product_id for product_id, _, _ in profile.recent}
     for product_id, at, action in profile.recent:
-        if now - at < JUST_SEEN_S or (action == "purchase" and product_id not in profile.bought):
+        if now - at < JUST_SEEN_S and action != "purchase":
             out.add(product_id)
     for product_id, (count, shown_at) in profile.shown.items():
         if count >= rules.tired_after and now - shown_at < rules.tired_for_s and product_id not in answered:
@@ -161,35 +167,85 @@ def excluded(profile: Profile, catalogue: Catalogue, now: float, *, rules: Surfa
     return out
 
 
-def _open(scene: Scene, rules: SurfaceRules, item: Item | None) -> bool:
-    """May this product be shown here, to this shopper, now?"""
-    return (
-        item is not None
-        and item.in_stock
-        and item.product_id not in scene.exclude
-        and rules.allows(item)
-        and rules.fits(item.product_id in scene.profile.bought)
-    )
-
-
-def _suggested(scene: Scene, rules: SurfaceRules, *, personal: bool) -> dict[str, list[Candidate]]:
-    """Product -> what the sources said of it, rules applied."""
-    suggested: dict[str, list[Candidate]] = {}
-    verdicts: dict[str, bool] = {}
+def _open(scene: Scene, rules: SurfaceRules, found: Pool) -> npt.NDArray[np.bool_]:
+    """Which products of the pool may be shown to this shopper now, (m,): all that can be said of many at once."""
+    columns, shopper = scene.columns, scene.shopper
+    keep = columns.used[found.rows] & columns.stocked[found.rows]
+    if scene.exclude:
+        keep &= ~np.isin(found.rows, scene.catalogue.rows(scene.exclude))
     low, high = _band(scene, rules.band)
-    for name, source in SOURCES.items():
-        if not personal and name not in GENERAL:
+    price = columns.price[found.rows]
+    keep &= found.by[BUY_AGAIN] | ((price >= low) & (price <= high))
+    had = np.isin(found.rows, shopper.rows)
+    if rules.mode != "mixed":
+        keep &= had == (rules.mode == "replenishment")
+    if had.any():
+        early = shopper.rows[~may_return(shopper)]
+        for i in np.flatnonzero(keep & np.isin(found.rows, early)):
+            replenishable = scene.catalogue.at(int(found.rows[i])).attributes.get("replenishable") is True
+            keep[i] = replenishable and float(shopper.since[shopper.rows == found.rows[i]][0]) >= USED_UP_D
+    return keep
+
+
+def _may_be_pinned(scene: Scene, rules: SurfaceRules, product_id: str) -> bool:
+    item = scene.catalogue.get(product_id)
+    if item is None or not item.in_stock or product_id in scene.exclude or not rules.allows(item):
+        return False
+    mine = np.flatnonzero(scene.shopper.rows == scene.catalogue.row(product_id))
+    return rules.fits(len(mine) > 0) and (not len(mine) or bool(may_return(scene.shopper)[mine[0]]))
+
+
+def _allowed(scene: Scene, rules: SurfaceRules, found: Pool, places: npt.NDArray[np.int64], *, most: int) -> list[int]:
+    """The first `most` of these places whose products the shop's rules allow."""
+    allowed: list[int] = []
+    for i in places:
+        if rules.allows(scene.catalogue.at(int(found.rows[i]))):
+            allowed.append(int(i))
+            if len(allowed) == most:
+                break
+    return allowed
+
+
+def _considered(
+    scene: Scene, rules: SurfaceRules, found: Pool, ranked: npt.NDArray[np.int64], *, n: int
+) -> npt.NDArray[np.int64]:
+    """The best that the rules allow, as many as diversity needs, no category crowding out the others."""
+    most, each = CONSIDERED * n, 2 * max(2, math.ceil(n * CATEGORY_SHARE))
+    taken: dict[int, int] = {}
+    kept: list[int] = []
+    spare: list[int] = []
+    category = scene.columns.category[found.rows]
+    for i in ranked:
+        number = int(category[i])
+        full = taken.get(number, 0) >= each
+        if (full and len(spare) >= n) or not rules.allows(scene.catalogue.at(int(found.rows[i]))):
             continue
-        for candidate in source(scene):
-            item = scene.catalogue.get(candidate.product_id)
-            if candidate.product_id not in verdicts:
-                verdicts[candidate.product_id] = _open(scene, rules, item)
-            if item is None or not verdicts[candidate.product_id]:
-                continue
-            if name != "buy_again" and not low <= item.price <= high:
-                continue
-            suggested.setdefault(candidate.product_id, []).append(candidate)
-    return suggested
+        if full:
+            spare.append(int(i))
+            continue
+        taken[number] = taken.get(number, 0) + 1
+        kept.append(int(i))
+        if len(kept) == most:
+            break
+    if len(kept) < n:
+        kept = sorted([*kept, *spare], key=lambda i: int(np.flatnonzero(ranked == i)[0]))
+    return np.array(kept, dtype=np.int64)
+
+
+def _limits(scene: Scene, rules: SurfaceRules, rows: npt.NDArray[np.int64], fixed: npt.NDArray[np.int64]) -> list[Limit]:
+    """The hard limits of the surface over some rows; what is pinned has taken its places."""
+    limits = []
+    items: list[Item] = []
+    if rules.per_category is not None or rules.per_brand is not None:
+        items = [scene.catalogue.at(int(row)) for row in rows]
+    pinned_items = [scene.catalogue.at(int(row)) for row in fixed]
+    for most, name in ((rules.per_category, "category"), (rules.per_brand, "brand")):
+        if most is not None:
+            taken: dict[str, int] = {}
+            for item in pinned_items:
+                taken[getattr(item, name)] = taken.get(getattr(item, name), 0) + 1
+            limits.append(Limit(groups=[getattr(item, name) for item in items], most=most, taken=taken))
+    return limits
 
 
 def _band(scene: Scene, times: float) -> tuple[float, float]:
@@ -200,33 +256,33 @@ def _band(scene: Scene, times: float) -> tuple[float, float]:
     return band[0] / times, band[2] * times
 
 
-def _chance(pool: Sequence[int], m: int, *, n: int, surface: str) -> float:
-    """The chance that one place is drawn from `pool`, the products that only discovery suggests.
+def _chance(new: int, m: int, *, n: int, surface: str) -> float:
+    """The chance that one place is drawn from the products that only discovery suggests, `new` of `m`.
 
-    None while the others do not fill the list: then the pool fills it, by rank.
+    None while the others do not fill the list: then they fill it, by rank.
     """
-    if not pool or surface in SURFACES_WITHOUT_DRAW or n < FIRST_EXPLORED or m - len(pool) < n:
+    if not new or surface in SURFACES_WITHOUT_DRAW or n < FIRST_EXPLORED or m - new < n:
         return 0.0
     return min(1.0, EXPLORE * n)
 
 
-def _draw(pool: Sequence[int], logits: npt.NDArray[np.float64], rng: np.random.Generator) -> tuple[int, float]:
-    """One row of the pool and the probability with which it was drawn: by score, mixed with a uniform floor."""
-    worth = np.exp(logits[pool] - logits[pool].max())  # (p,)
-    odds = (1.0 - EXPLORE_FLOOR) * worth / worth.sum() + EXPLORE_FLOOR / len(pool)  # (p,)
-    one = int(rng.choice(len(pool), p=odds / odds.sum()))
-    return pool[one], float(odds[one])
+def _draw(drawable: Sequence[int], worth: npt.NDArray[np.float64], rng: np.random.Generator) -> tuple[int, float]:
+    """One of the places and the probability with which it was drawn: by score, mixed with a uniform floor."""
+    odds = np.exp(worth[list(drawable)] - worth[list(drawable)].max())  # (p,)
+    odds = (1.0 - EXPLORE_FLOOR) * odds / odds.sum() + EXPLORE_FLOOR / len(drawable)  # (p,)
+    one = int(rng.choice(len(drawable), p=odds / odds.sum()))
+    return drawable[one], float(odds[one])
 
 
 def _pick(
-    scene: Scene,
-    suggested: Sequence[Candidate],
-    item: Item,
-    row: npt.NDArray[np.float64],
-    score: float,
-    propensity: float,
-    ranker: Ranker,
+    scene: Scene, found: Pool, i: int, row: npt.NDArray[np.float32], score: float, propensity: float, ranker: Ranker
 ) -> Pick:
+    item = scene.catalogue.at(int(found.rows[i]))
+    suggested = [
+        source.explain(scene, int(found.rows[i]), float(said))
+        for source, said, by in zip(SOURCES.values(), found.said[:, i], found.by[:, i], strict=True)
+        if by
+    ]
     if suggested:
         told, reason = reason_for(scene, suggested, item, ranker.parts(row))
         source = told.source
@@ -237,6 +293,6 @@ def _pick(
         score=score,
         source=source,
         reason=reason,
-        features=tuple(float(x) for x in row[: len(FEATURES)]),
+        features=tuple(row.tolist()),
         propensity=propensity,
     )

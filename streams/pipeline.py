@@ -77,7 +77,7 @@ class Pipeline:
         self.settings, self.store, self.publisher, self.encoding = settings, store, publisher, encoding
         self.metrics, self.clock = metrics, clock
         self.catalogue = Catalogue(DIM)
-        self.world = WorldReader(store)
+        self.world = WorldReader(store, self.catalogue)
         self.ranker = RankerReader(store)
         self.rules = RulesWatch(settings.rules)
         self.definitions = DefinitionsWatch(settings.campaigns)

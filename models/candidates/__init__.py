@@ -1,39 +1,36 @@
-"""Where a recommendation may come from: one source a file. To add one, write its function and give it a row in SOURCES."""
+"""Where a recommendation may come from: one source a file. To add one, write how it finds and how it explains, give it a row in SOURCES."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
-from models.candidates.buy_again import buy_again
-from models.candidates.co_visit import co_visit
-from models.candidates.discovery import new_items
-from models.candidates.nearby import neighbours_interest, neighbours_session
-from models.candidates.trends import trending
-from models.candidates.world import Candidate, Scene, World
+from models.candidates.buy_again import buy_again, explain_buy_again
+from models.candidates.co_visit import co_visit, explain_co_visit
+from models.candidates.discovery import explain_new, new_items
+from models.candidates.likely import explain_likely, likely
+from models.candidates.nearby import explain_interest, explain_session, neighbours_interest, neighbours_session
+from models.candidates.trends import explain_trending, trending
+from models.candidates.world import Base, Candidate, Found, Near, Pool, Scene, World, pool
 
-Source = Callable[[Scene], list[Candidate]]
+
+class Source(NamedTuple):
+    """`find` answers for all items at once, in arrays; `explain` says for one that is shown what its suggestion rests on."""
+
+    find: Callable[[Scene], Found]
+    explain: Callable[[Scene, int, float], Candidate]
+
+
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
-        "buy_again": buy_again,
-        "co_visit": co_visit,
-        "session": neighbours_session,
-        "interest": neighbours_interest,
-        "trending": trending,
-        "new": new_items,
+        "buy_again": Source(buy_again, explain_buy_again),
+        "co_visit": Source(co_visit, explain_co_visit),
+        "session": Source(neighbours_session, explain_session),
+        "interest": Source(neighbours_interest, explain_interest),
+        "likely": Source(likely, explain_likely),
+        "trending": Source(trending, explain_trending),
+        "new": Source(new_items, explain_new),
     }
 )
 GENERAL = frozenset({"trending", "new"})  # sources that need to know nothing of the shopper
 
-__all__ = [
-    "GENERAL",
-    "SOURCES",
-    "Candidate",
-    "Scene",
-    "Source",
-    "World",
-    "buy_again",
-    "co_visit",
-    "neighbours_interest",
-    "neighbours_session",
-    "new_items",
-    "trending",
-]
+__all__ = ["GENERAL", "SOURCES", "Base", "Candidate", "Found", "Near", "Pool", "Scene", "Source", "World", "pool"]

@@ -1,45 +1,59 @@
-"""What others turn to together with what this shopper turned to last."""
+"""What others buy or look at together with what this shopper turned to last."""
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
-from models.candidates.world import Candidate, Scene
+import numpy as np
+
+from models.candidates.world import NOTHING, Candidate, Found, Scene
 from models.profile import WEIGHTS
 
-ANCHORS: Final = 6
-HALF_LIFE_S: Final = 24 * 3600.0  # of an anchor
-POPULARITY_DAMPING: Final = 0.3  # exponent: what everybody has goes with everything
-KEPT: Final = 60
+ANCHORS: Final = 36  # products asked about: the last turned to, then the last bought
+LOOKED_HALF_LIFE_D: Final = 1.0  # of an anchor that was looked at
+BOUGHT_HALF_LIFE_D: Final = 30.0  # of one that was bought
+KEPT: Final = 150
 
 
-def co_visit(scene: Scene) -> list[Candidate]:
-    """Neighbours of the last products, weighted by what was done to them and when; `evidence` is the strongest anchor."""
-    scores: dict[str, float] = {}
-    best: dict[str, tuple[float, str]] = {}
-    total = 0.0
-    for product_id, at, action in scene.profile.recent[:ANCHORS]:
-        near = scene.world.neighbours.get(product_id, ())
-        top = max((weight for _, weight in near), default=0.0)
-        if top <= 0.0:
-            continue
-        anchor = math.sqrt(WEIGHTS.get(action, 1.0)) * 0.5 ** min(60.0, max(0.0, scene.now - at) / HALF_LIFE_S)
-        total += anchor
-        for other, weight in near:
-            if other in scene.exclude or weight <= 0.0:
-                continue
-            part = anchor * weight / top / _popular(scene, other)
-            scores[other] = scores.get(other, 0.0) + part
-            if part > best.get(other, (0.0, ""))[0]:
-                best[other] = (part, product_id)
-    ranked = sorted(scores, key=lambda other: (-scores[other], other))[:KEPT]
-    return [
-        Candidate(product_id=other, source="co_visit", score=min(1.0, scores[other] / max(total, 1e-9)), evidence=best[other][1])
-        for other in ranked
-    ]
+def anchors(scene: Scene) -> list[tuple[str, float]]:
+    """Products to ask "what goes with this" about, each with its weight, newest first."""
+    found: dict[str, float] = {}
+    for product_id, at, action in scene.profile.recent:
+        days = max(0.0, scene.now - at) / 86_400.0
+        half_life = BOUGHT_HALF_LIFE_D if action == "purchase" else LOOKED_HALF_LIFE_D
+        found[product_id] = WEIGHTS.get(action, 1.0) ** 0.5 * 0.5 ** min(60.0, days / half_life)
+    shopper = scene.shopper
+    for i in np.lexsort((-shopper.long, shopper.since))[:ANCHORS]:
+        if len(found) >= ANCHORS:
+            break
+        product_id = scene.catalogue.at(int(shopper.rows[i])).product_id
+        found.setdefault(product_id, WEIGHTS["purchase"] ** 0.5 * 0.5 ** min(60.0, float(shopper.since[i]) / BOUGHT_HALF_LIFE_D))
+    return list(found.items())
 
 
-def _popular(scene: Scene, product_id: str) -> float:
-    counts = scene.world.counts.get(product_id)
-    return 1.0 if counts is None else math.pow(1.0 + math.log1p(max(0, counts.view + counts.purchase)), POPULARITY_DAMPING)
+def co_visit(scene: Scene) -> Found:
+    """Neighbours of the anchors; the score is the share of the anchors' weight that points to a product."""
+    near = [(scene.world.near[product_id], weight) for product_id, weight in anchors(scene) if product_id in scene.world.near]
+    near = [(one, weight) for one, weight in near if len(one.rows)]
+    if not near:
+        return NOTHING
+    rows = np.concatenate([one.rows for one, _ in near])
+    weights = np.concatenate([one.shares * np.float32(weight) for one, weight in near])
+    unique, places = np.unique(rows, return_inverse=True)
+    sums = np.bincount(places, weights=weights).astype(np.float32) / np.float32(sum(weight for _, weight in near))
+    if len(unique) > KEPT:
+        best = np.argpartition(-sums, KEPT)[:KEPT]
+        unique, sums = unique[best], sums[best]
+    return Found(unique, np.minimum(sums, np.float32(1.0)))
+
+
+def explain_co_visit(scene: Scene, row: int, score: float) -> Candidate:
+    """`evidence` is the anchor that points to the product most."""
+    best, told = 0.0, None
+    for product_id, weight in anchors(scene):
+        near = scene.world.near.get(product_id)
+        if near is not None and len(places := np.flatnonzero(near.rows == row)):
+            part = weight * float(near.shares[places[0]])
+            if part > best:
+                best, told = part, product_id
+    return Candidate(product_id=scene.catalogue.at(row).product_id, source="co_visit", score=score, evidence=told)

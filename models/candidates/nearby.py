@@ -5,47 +5,58 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from models.candidates.world import Candidate, Scene
+from models.candidates.world import NOTHING, Candidate, Found, Scene
 from models.profile import interest, session
 
 KEPT: Final = 40
 LIKE: Final = 0.35  # cosine from which one product is said to be like another
 
 
-def neighbours_session(scene: Scene) -> list[Candidate]:
-    """Nearest to the session; `evidence` is the recent product that it resembles most, if it does resemble one."""
-    query = session(scene.profile, scene.now)
-    if query is None:
-        return []
-    recent = [
-        (product_id, vector)
-        for product_id in scene.profile.recent_ids()
-        if (vector := scene.catalogue.vector(product_id)) is not None
-    ]
-    anchors = np.array([vector for _, vector in recent])  # (r, d)
-    found = []
-    for product_id, cosine in scene.catalogue.top_k(query, KEPT, exclude=scene.exclude):
-        evidence, vector = None, scene.catalogue.vector(product_id)
-        if recent and vector is not None:
-            likeness = anchors @ vector  # (r,)
-            if recent[int(likeness.argmax())][0] == product_id:
-                likeness[int(likeness.argmax())] = -1.0  # it is not like itself
-            closest = int(likeness.argmax())
-            evidence = recent[closest][0] if likeness[closest] >= LIKE else None
-        found.append(Candidate(product_id=product_id, source="session", score=max(0.0, cosine), evidence=evidence))
-    return found
+def neighbours_session(scene: Scene) -> Found:
+    """Nearest to the session."""
+    return _nearest(scene, session(scene.profile, scene.now))
 
 
-def neighbours_interest(scene: Scene) -> list[Candidate]:
-    """Nearest to the long-term interest; `evidence` is the product's category where that is one the shopper likes."""
-    query = interest(scene.profile, scene.now)
-    if query is None:
-        return []
-    liked = set(scene.profile.top_categories(5))
-    found = []
-    for product_id, cosine in scene.catalogue.top_k(query, KEPT, exclude=scene.exclude):
-        item = scene.catalogue.get(product_id)
-        evidence = item.category if item is not None and item.category in liked else None
-        found.append(Candidate(product_id=product_id, source="interest", score=max(0.0, cosine), evidence=evidence))
-    return found
+def neighbours_interest(scene: Scene) -> Found:
+    """Nearest to the long-term interest."""
+    return _nearest(scene, interest(scene.profile, scene.now))
+
+
+def _nearest(scene: Scene, query: npt.NDArray[np.float32] | None) -> Found:
+    columns = scene.columns
+    if query is None or not len(columns.used):
+        return NOTHING
+    rows = scene.world.nearest.rows(query) if scene.world.nearest is not None else None
+    if rows is None:
+        rows = np.arange(len(columns.used))
+    rows = rows[columns.stocked[rows] & columns.used[rows]]
+    if not len(rows):
+        return NOTHING
+    scores = scene.catalogue.vectors_of(rows) @ query  # (r,)
+    kept = min(KEPT, len(rows))
+    kth = float(np.partition(scores, -kept)[-kept])
+    best = np.flatnonzero(scores >= kth - 1e-6)
+    best = best[np.lexsort((columns.lot[rows[best]], -np.round(scores[best], 6)))][:kept]  # the last bits depend on the row
+    return Found(rows[best], np.maximum(scores[best], 0.0))
+
+
+def explain_session(scene: Scene, row: int, score: float) -> Candidate:
+    """`evidence` is the recent product that it resembles most, if it does resemble one."""
+    item = scene.catalogue.at(row)
+    found: tuple[float, str | None] = (LIKE, None)
+    for product_id in scene.profile.recent_ids():
+        vector = scene.catalogue.vector(product_id)
+        if vector is not None and product_id != item.product_id:
+            found = max(
+                found, (float(vector @ scene.catalogue.vectors_of(np.array([row]))[0]), product_id), key=lambda one: one[0]
+            )
+    return Candidate(product_id=item.product_id, source="session", score=score, evidence=found[1])
+
+
+def explain_interest(scene: Scene, row: int, score: float) -> Candidate:
+    """`evidence` is the product's category where that is one the shopper likes."""
+    item = scene.catalogue.at(row)
+    liked = item.category in scene.profile.top_categories(5)
+    return Candidate(product_id=item.product_id, source="interest", score=score, evidence=item.category if liked else None)

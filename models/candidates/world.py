@@ -1,13 +1,23 @@
-"""What every source looks at, and what it answers with."""
+"""What every source looks at, and what it answers with: rows of the catalogue and scores, as arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
-from models.catalog import Catalogue
+import numpy as np
+import numpy.typing as npt
+
+from models.candidates.shopper import Shopper, seen
+from models.catalog import Catalogue, Columns
+from models.nearest import Nearest
 from models.profile import Profile
+from models.statistics import Statistics
+
+Rows = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float32]
 
 
 class Counters(Protocol):
@@ -25,13 +35,32 @@ class Counters(Protocol):
     def click(self) -> int: ...
 
 
+class Near(NamedTuple):
+    """What is seen together with one product, strongest first. rows (k,), shares (k,) beside the strongest."""
+
+    rows: Rows
+    shares: Scores
+
+
+class Base(NamedTuple):
+    """How much everybody wants each item, as of a moment: what a list begins with. All (n,), by catalogue row."""
+
+    bought: Scores  # log of purchases
+    tried: Scores  # log of purchases by new buyers
+    heat: Scores  # purchases and looks of the last days
+    active: Rows  # the rows worth looking at when a list is filled, ascending
+    of_category: Scores  # (c,) orders of the last month by category
+
+
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What everybody does: trends, products seen together, counters. What is absent is not known, which is not the same as zero."""
+    """What everybody does. `statistics` and `base` have a row for each of the catalogue; what is absent is not known."""
 
-    hot: Mapping[str | None, Sequence[tuple[str, float]]] = field(default_factory=dict)  # category, None: all -> hottest first
-    neighbours: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)  # product -> strongest first
+    statistics: Statistics = field(default_factory=Statistics)
+    base: Base | None = None
+    near: Mapping[str, Near] = field(default_factory=dict)  # product -> what goes with it
     counts: Mapping[str, Counters] = field(default_factory=dict)
+    nearest: Nearest | None = None  # None: every item is compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +71,25 @@ class Scene:
     catalogue: Catalogue
     world: World
     now: float
-    exclude: frozenset[str]  # not to be shown whoever suggests it
+    exclude: frozenset[str] = frozenset()  # not to be shown whoever suggests it
+
+    @cached_property
+    def columns(self) -> Columns:
+        return self.catalogue.columns()
+
+    @cached_property
+    def shopper(self) -> Shopper:
+        return seen(self.profile, self.catalogue, self.now)
+
+
+class Found(NamedTuple):
+    """What a source suggests: rows (k,) each once, scores (k,) from 0 to 1."""
+
+    rows: Rows
+    scores: Scores
+
+
+NOTHING = Found(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +101,31 @@ class Candidate:
     score: float
     evidence: str | None = None  # a product or a category, as the source says
     number: float | None = None  # of the evidence: days between purchases
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """All candidates, each once: rows (m,) ascending, said (s, m) what each source scores it, 0 where it is silent."""
+
+    rows: Rows
+    said: Scores
+    by: npt.NDArray[np.bool_]  # (s, m) whether the source suggested it
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Pool:
+        """Only some of it; keep (m,)."""
+        return self if keep.all() else Pool(rows=self.rows[keep], said=self.said[:, keep], by=self.by[:, keep])
+
+
+def pool(found: Sequence[Found | None], *, beside: Rows | None = None) -> Pool:
+    """The suggestions of all sources together; None for a source that was not asked. `beside`: rows that nobody has to suggest."""
+    given = [one.rows for one in found if one is not None] + ([] if beside is None else [beside])
+    rows = np.unique(np.concatenate(given)) if given else np.zeros(0, dtype=np.int64)
+    said = np.zeros((len(found), len(rows)), dtype=np.float32)
+    by = np.zeros((len(found), len(rows)), dtype=bool)
+    for i, one in enumerate(found):
+        if one is None:
+            continue
+        places = np.searchsorted(rows, one.rows)
+        said[i, places] = one.scores
+        by[i, places] = True
+    return Pool(rows=rows, said=said, by=by)

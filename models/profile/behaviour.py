@@ -230,8 +230,10 @@ def _ordered(seen: Seen) -> float:
         if item is not None:
             moved += _lean(seen, WEIGHTS["purchase"], item, None)
     bought = profile.bought
-    while len(bought) > state.BOUGHT_KEPT:  # what was bought once goes first, then what was bought longest ago
-        del bought[min(bought, key=lambda name: (bought[name][0] > 1, bought[name][2], name))]
+    if len(bought) > state.BOUGHT_KEPT:  # what was bought once goes first, then what was bought longest ago
+        ranked = sorted((held[0] > 1, held[2], name) for name, held in bought.items())
+        for _, _, name in ranked[: len(bought) - state.BOUGHT_KEPT]:
+            del bought[name]
     return moved
 
 

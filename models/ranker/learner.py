@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.examples import Example
-from models.features import FEATURES, VERSION
+from models.features import FEATURES, INDEX, VERSION
 from models.ranker.examination import Examination
 from models.ranker.interface import RankerError
 from models.ranker.losses import Scale, pull_order, zero_weights
@@ -22,6 +22,7 @@ from schemas.errors import ShapeError
 Vector = npt.NDArray[np.float32]
 
 FORMAT: Final = 2
+HAD, DISCOVERING = INDEX["had"], INDEX["discovering"]
 REPLAYS: Final = 2  # recent examples that each new one is learnt together with
 FIRST_SQUARE: Final = 1.0
 ENOUGH: Final = 300  # lists shown, before their probabilities are told rather than those of orders
@@ -115,6 +116,7 @@ class Learner:
             pull = pull_order(scores, one.labels)
             if first:
                 scale.learn(scores, one.labels, zero_weights(one))
+            self._discover(one)
         else:
             wanted = scale.apply(scores)
             labels = one.labels.astype(np.float64)
@@ -124,9 +126,20 @@ class Learner:
             else:
                 target = self.examination.wanted(one.surface, one.positions, labels, wanted)
             pull = ((wanted - target) * scale.values[0]).astype(np.float32) / len(scores)
-        if pull is None:
-            return
-        gradient = self.model.gradient(one.rows, pull)
+        if pull is not None:
+            self._move(one.rows, pull)
+
+    def _discover(self, one: Example) -> None:
+        """The same order as a list of what was never bought before: among all, repeats would leave it nothing to learn from."""
+        new = one.rows[:, HAD] == 0.0
+        rows = one.rows[new]
+        rows[:, DISCOVERING] = 1.0
+        pull = pull_order(self.model.forward(rows), one.labels[new]) if len(rows) else None
+        if pull is not None:
+            self._move(rows, pull)
+
+    def _move(self, rows: Vector, pull: Vector) -> None:
+        gradient = self.model.gradient(rows, pull)
         self.squares += gradient * gradient
         self.model.theta -= np.float32(self.model.rate) * gradient / np.sqrt(self.squares)
 

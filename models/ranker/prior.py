@@ -14,11 +14,14 @@ from models.features import FEATURES, VERSION
 
 PRIOR: Final[Mapping[str, float]] = MappingProxyType(
     {
-        "bias": -3.0,
-        "buy_again": 3.0,
+        "bias": -4.0,
+        "buy_again": 1.0,
+        "due": 2.0,
+        "long": 2.0,
         "co_visit": 2.0,
         "session": 0.6,
         "interest": 0.4,
+        "likely": 1.0,
         "trending": 0.8,
         "new": 0.3,
         "session_cosine": 1.6,
@@ -27,11 +30,14 @@ PRIOR: Final[Mapping[str, float]] = MappingProxyType(
         "brand_share": 0.5,
         "price_fit": 0.5,
         "reduced": 0.5,
-        "popularity": 0.6,
+        "sold_7d": 0.6,
+        "sold_30d": 0.6,
+        "looked_7d": 0.3,
         "click_rate": 2.0,
         "shown_often": -1.0,
         "sentiment": 0.5,
         "turned_to": 0.2,
+        "category_long": 0.5,
     }
 )
 

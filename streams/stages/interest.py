@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models import bots
-from models.catalog import Catalogue, Item
+from models.catalog import Catalogue
+from models.counting import count, follow, no_counts, products_of
 from models.examples import Example, encode_example
 from models.gates import is_bot
 from models.machine_opens import opened_by_machine
@@ -20,12 +21,10 @@ from models.sentiment import sentiment
 from schemas.events import (
     Fact,
     Feedback,
-    Line,
     OrderCompleted,
     ProductAdded,
     ProductAddedToWishlist,
     ProductClicked,
-    ProductListViewed,
     ProductReviewed,
     ProductShared,
     ProductsSearched,
@@ -37,7 +36,7 @@ from schemas.ids import outbound_id
 from schemas.messages import ProfileUpdated, Trigger, iso
 from streams.effects import CountWrite, Effects, Out
 from streams.people import People, Person
-from streams.store import Action, Counts
+from streams.store import Counts
 from streams.waits import Waiting, arm, watch
 
 Vector = npt.NDArray[np.float32]
@@ -50,21 +49,6 @@ RECOMMEND_ON: Mapping[type, str] = {
     ProductAdded: "product_added",
     ProductAddedToWishlist: "product_wishlisted",
 }
-HEAT: Mapping[type, tuple[Action, float]] = {  # what an event adds to an item's popularity
-    ProductClicked: ("view", 1.0),
-    ProductViewed: ("view", 1.0),
-    ProductAddedToWishlist: ("cart", 2.0),
-    ProductAdded: ("cart", 3.0),
-    OrderCompleted: ("purchase", 5.0),
-}
-HEAT_HALF_LIFE_S = 7 * 86400.0
-HEAT_LANDMARK = 1_767_225_600.0  # 2026-01-01: weights grow from here, so sums of different times stay comparable
-TRAIL_TOPIC = "click"
-PAIR_WITH_LAST = 4  # items of the trail that a viewed item is counted together with
-LIST_COUNTED = 50  # products of one list that are counted as shown
-OPENS_WITHIN_S = 30.0  # a page after the click that opened it
-PAIR_LINES = 12  # lines of one order that are counted together
-
 
 Teach = Callable[[Profile, OrderCompleted, float], Example | None]  # profile before the order, order, when
 
@@ -93,16 +77,6 @@ def text_of(fact: Fact) -> str | None:
     if isinstance(body, ProductShared):
         return body.share_message or None
     return None
-
-
-def products_of(fact: Fact) -> list[Line]:
-    """The products a fact is about, as lines."""
-    body = fact.body
-    lines = getattr(body, "products", None)
-    if lines:
-        return list(lines)
-    product_id = getattr(body, "product_id", None)
-    return [Line(product_id=product_id)] if product_id else []
 
 
 async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -> Effects:
@@ -143,13 +117,8 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
         lines = products_of(fact)
         items = {line.product_id: item for line in lines if (item := state.catalogue.get(line.product_id)) is not None}
         if fact.source.offset > state.people.fences.get(source, -1):
-            # only the topic that moves the trail may be counted with it: how far it is when another topic is read, nobody decides
-            trail = profile.trail if fact.source.topic == TRAIL_TOPIC else ()
-            added = counts.setdefault(source, Counts({}, {}, {}, {}))
-            _count(added, fact, lines, items, trail)
-            _seen(added, fact, lines, profile)
-        if fact.source.topic == TRAIL_TOPIC and len(lines) == 1 and type(fact.body) in HEAT:
-            profile.trail = list(dict.fromkeys([lines[0].product_id, *profile.trail]))[:PAIR_WITH_LAST]
+            count(counts.setdefault(source, no_counts()), fact, lines, items, profile)
+        follow(profile, fact, lines)
         if state.teach is not None and isinstance(fact.body, OrderCompleted):
             _teach(effects, state.teach, person, fact, fact.body)
             await asyncio.sleep(0)  # it takes milliseconds: heartbeats must not wait for all orders of a batch
@@ -263,44 +232,3 @@ def profile_updated(person: Person, triggers: list[Trigger], *, now: float) -> P
     """The public view of a profile: no vectors, no text the shopper typed."""
     view = person.profile.public(now)
     return ProfileUpdated(user_id=person.user_id, version=person.version + 1, at=iso(now), triggers=triggers, **view)
-
-
-def _seen(counts: Counts, fact: Fact, lines: list[Line], profile: Profile) -> None:
-    """How often an item stood in a list on a screen, of any kind, and was chosen there. A click and the page that it opens are one."""
-    body = fact.body
-    action: Action | None = None
-    if isinstance(body, ProductListViewed):
-        action = "shown"
-    elif isinstance(body, ProductClicked):
-        action = "click"
-    elif isinstance(body, ProductViewed) and (body.decision_token or body.list_id):
-        clicked = any(
-            one == body.product_id and kind == "click" and abs(fact.at - at) < OPENS_WITHIN_S for one, at, kind in profile.recent
-        )
-        action = None if clicked else "click"
-    if action is not None:
-        for product_id in list(dict.fromkeys(line.product_id for line in lines))[:LIST_COUNTED]:
-            counts.events[product_id, action] = counts.events.get((product_id, action), 0) + 1
-
-
-def _count(counts: Counts, fact: Fact, lines: list[Line], items: dict[str, Item], trail: Sequence[str]) -> None:
-    """Add one fact to the item counters: events, decayed popularity, and pairs bought or viewed together."""
-    heat = HEAT.get(type(fact.body))
-    if heat is None:
-        return
-    kind, weight = heat
-    weight *= 2.0 ** ((fact.at - HEAT_LANDMARK) / HEAT_HALF_LIFE_S)
-    ids = list(dict.fromkeys(line.product_id for line in lines))
-    for product_id in ids:
-        counts.events[product_id, kind] = counts.events.get((product_id, kind), 0) + 1
-        counts.heat[product_id] = counts.heat.get(product_id, 0.0) + weight
-        item = items.get(product_id)
-        if item is not None and item.category:
-            key = (item.category, product_id)
-            counts.category_heat[key] = counts.category_heat.get(key, 0.0) + weight
-    pairs = [(a, b) for a in ids[:PAIR_LINES] for b in ids[:PAIR_LINES] if a != b]
-    if len(ids) == 1:
-        others = [other for other in trail if other != ids[0]]
-        pairs = [(ids[0], other) for other in others] + [(other, ids[0]) for other in others]
-    for pair in pairs:
-        counts.pairs[pair] = counts.pairs.get(pair, 0.0) + weight

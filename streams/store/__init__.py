@@ -1,5 +1,6 @@
 """State behind one interface: `memory` for replays and tests, `redis` for everything else."""
 
+from models.counting import Action, Counts
 from streams.store.interface import (
     ABSENT,
     ACTIONS,
@@ -10,9 +11,7 @@ from streams.store.interface import (
     LISTS_KEPT,
     NEIGHBOURS_KEPT,
     TOMBSTONE_TTL_S,
-    Action,
     Blob,
-    Counts,
     DecisionWrite,
     ItemChange,
     ItemCounts,

@@ -10,16 +10,20 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from streams.store.policies import Policies
 
 if TYPE_CHECKING:
     from streams.store.watches import Watches
 
+import numpy as np
+import numpy.typing as npt
+
+from models.counting import Action, Counts
+
 Ref = str  # 32 hex digits: a salted hash that stands for a user id, which itself appears in no key
 Source = tuple[str, int]  # topic, partition
-Action = Literal["view", "cart", "purchase", "shown", "click"]
 
 ACTIONS: tuple[Action, ...] = ("view", "cart", "purchase", "shown", "click")
 DECISIONS_KEPT = 128  # records per shopper, up to five for one decision; the oldest go first
@@ -68,15 +72,6 @@ class UserWrite(NamedTuple):
     ttl_s: float
 
 
-class Counts(NamedTuple):
-    """What a batch adds to the counters of items. Weights are forward-decayed by the caller, so they only ever add up."""
-
-    events: dict[tuple[str, Action], int]
-    heat: dict[str, float]
-    category_heat: dict[tuple[str, str], float]  # (category, product)
-    pairs: dict[tuple[str, str], float]  # (a, b): b seen together with a; a symmetric pair is given both ways
-
-
 class ItemCounts(NamedTuple):
     """How often each thing happened to one item."""
 
@@ -123,6 +118,9 @@ def check_counts(counts: Counts) -> None:
         for key, weight in weights.items():
             if not math.isfinite(weight):
                 raise ValueError(f"weights must be finite, got {weight} for {key!r}")
+    for product_id, (at, sums) in counts.statistics.items():
+        if not math.isfinite(at) or not all(map(math.isfinite, sums)):
+            raise ValueError(f"statistics must be finite, got {sums} at {at} for {product_id!r}")
 
 
 class Store(Protocol):
@@ -159,6 +157,9 @@ class Store(Protocol):
 
     async def counters(self, product_ids: Sequence[str]) -> dict[str, ItemCounts]:
         """Counts of every asked item, zeros if nothing happened to it."""
+
+    async def statistics(self, product_ids: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Fading sums of every asked item (m,): as of (m,) and sums (m, k) in the order of `models.statistics.FIELDS`; zeros if none."""
 
     async def hot(self, category: str | None, n: int) -> list[tuple[str, float]]:
         """The `n` items of most heat, in one category or everywhere, hottest first."""

@@ -14,6 +14,7 @@
 | `{tN}:timers`                     | hash   | ref -> msgpack map of timer name -> due          | while set |
 | `{cN}:fences`                     | hash   | topic NUL partition -> offset counted            | for ever  |
 | `{cN}:events`                     | hash   | product id -> five 5-byte integers               | per item  |
+| `{cN}:statistics`                 | hash   | product id -> when, fading sums (8-byte floats)  | per item  |
 | `{cN}:heat`, `{cN}:heat:<categ.>` | zset   | product id by forward-decayed weight             | per item  |
 | `{cN}:pairs:<product id>`         | zset   | other product id by forward-decayed weight       | per item  |
 | `{items}:data`                    | hash   | product id -> item                               | per item  |
@@ -117,6 +118,9 @@ class Keys:
 
     def events(self, shard: int) -> str:
         return f"{self.root}{{c{shard}}}:events"
+
+    def statistics(self, shard: int) -> str:
+        return f"{self.root}{{c{shard}}}:statistics"
 
     def heat(self, shard: int, category: str | None = None) -> str:
         return f"{self.root}{{c{shard}}}:heat" if category is None else f"{self.root}{{c{shard}}}:heat:{category}"

@@ -7,6 +7,11 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+from models.counting import Counts
+from models.statistics import EMPTY, WIDTH, Record, fold
 from schemas.errors import FatalError
 from streams.store import keys
 from streams.store.interface import (
@@ -21,7 +26,6 @@ from streams.store.interface import (
     NEIGHBOURS_SLACK,
     TOMBSTONE_TTL_S,
     Blob,
-    Counts,
     DecisionWrite,
     ItemChange,
     ItemCounts,
@@ -54,6 +58,7 @@ class MemoryStore:
         self._events: dict[str, list[int]] = {}
         self._heat: dict[str | None, dict[str, float]] = {}
         self._pairs: dict[str, dict[str, float]] = {}
+        self._statistics: dict[str, Record] = {}
         self._items: dict[str, bytes] = {}
         self._log: dict[str, int] = {}  # product -> sequence number of its last change, in that order
         self._seq = 0
@@ -109,6 +114,8 @@ class MemoryStore:
             _add(self._heat.setdefault(None, {}), product_id, weight)
         for (category, product_id), weight in counts.category_heat.items():
             _add(self._heat.setdefault(category, {}), product_id, weight)
+        for product_id, record in counts.statistics.items():
+            self._statistics[product_id] = fold(self._statistics.get(product_id, EMPTY), record)
         for (a, b), weight in counts.pairs.items():
             _add(self._pairs.setdefault(a, {}), b, weight)
         for a in {a for a, _ in counts.pairs}:
@@ -118,6 +125,10 @@ class MemoryStore:
 
     async def counters(self, product_ids: Sequence[str]) -> dict[str, ItemCounts]:
         return {product_id: ItemCounts(*self._events.get(product_id, ())) for product_id in product_ids}
+
+    async def statistics(self, product_ids: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        records = [self._statistics.get(product_id, EMPTY) for product_id in product_ids]
+        return np.array([at for at, _ in records]), np.array([sums for _, sums in records]).reshape(len(records), WIDTH)
 
     async def hot(self, category: str | None, n: int) -> list[tuple[str, float]]:
         return _heaviest(self._heat.get(category, {}), n)

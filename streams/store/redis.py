@@ -12,7 +12,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
+from models.counting import Counts
+from models.statistics import HALF_LIVES_S, WIDTH
 from streams.store import keys as names
 from streams.store import values
 from streams.store.interface import (
@@ -26,7 +30,6 @@ from streams.store.interface import (
     NEIGHBOURS_SLACK,
     TIMER_SHARDS,
     TOMBSTONE_TTL_S,
-    Counts,
     DecisionWrite,
     ItemCounts,
     Read,
@@ -176,10 +179,12 @@ class RedisStore:
         pairs: dict[str, list[str | float]] = {}
         for (a, b), weight in counts.pairs.items():
             pairs.setdefault(a, []).extend((b, weight))
-        added = [list(events.values()), heat, list(categories.values()), list(pairs.values())]
+        records = [[product_id, at, *sums] for product_id, (at, sums) in counts.statistics.items()]
+        added = [list(events.values()), heat, list(categories.values()), list(pairs.values()), records, HALF_LIVES_S.tolist()]
         touched = [
             self._keys.fences(shard),
             self._keys.events(shard),
+            self._keys.statistics(shard),
             self._keys.heat(shard),
             *(self._keys.heat(shard, category) for category in categories),
             *(self._keys.pairs(shard, a) for a in pairs),
@@ -197,6 +202,12 @@ class RedisStore:
             product_id: ItemCounts(*map(sum, zip(*(values.item_counts(raw) for raw in held), strict=True)))
             for product_id, *held in zip(product_ids, *replies, strict=True)
         }
+
+    async def statistics(self, product_ids: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        if not product_ids:
+            return np.zeros(0), np.zeros((0, WIDTH))
+        calls = [Call("HMGET", [self._keys.statistics(shard)], product_ids) for shard in self._all_shards()]
+        return values.statistics(await self._wire.run(calls))
 
     async def hot(self, category: str | None, n: int) -> list[tuple[str, float]]:
         """Exact with one shard; with several, an item far below the top of each of them may be missed."""

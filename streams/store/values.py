@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from models.statistics import WIDTH, together
 from streams.store.interface import ABSENT, ACTIONS, Blob, ItemChange
 
 VERSION_BYTES = 8  # before a profile
 COUNT_BYTES = 5  # of one counter, signed
+RECORD_BYTES = 8 * (1 + WIDTH)  # of one item's statistics
+NO_RECORD = bytes(RECORD_BYTES)
 
 
 def milliseconds(ttl_s: float) -> int:
@@ -35,6 +41,17 @@ def item_counts(raw: bytes | None) -> list[int]:
     return [
         int.from_bytes(raw[at : at + COUNT_BYTES], "big", signed=True) for at in range(0, COUNT_BYTES * len(ACTIONS), COUNT_BYTES)
     ]
+
+
+def statistics(shards: Sequence[list[bytes | None]]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Records of m items, the shards folded together; one of another length (an older layout) counts as nothing."""
+    found = None
+    for held in shards:
+        raw = b"".join(one if one is not None and len(one) == RECORD_BYTES else NO_RECORD for one in held)
+        table = np.frombuffer(raw, dtype=">f8").astype(np.float64).reshape(len(held), 1 + WIDTH)
+        one = (table[:, 0], table[:, 1:])
+        found = one if found is None else together(*found, *one)
+    return (np.zeros(0), np.zeros((0, WIDTH))) if found is None else found
 
 
 def pairs(flat: list[bytes]) -> Iterable[tuple[bytes, bytes]]:

@@ -1,11 +1,17 @@
 """Builders for the tests of profiles and recommendations: a small shop, and what a shopper does in it."""
 
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
 import numpy as np
 
+from models.candidates import World
+from models.candidates.likely import base_of
 from models.catalog import Catalogue, Item
+from models.nearest import Nearest
+from models.statistics import Statistics, sold
+from models.tallies import near_of
 from schemas.events import Context, Fact, Source
 
 DIM = 32
@@ -54,3 +60,29 @@ def fact(body: Any, at: float = NOW, *, known: bool = True, **changes: Any) -> F
         "context": Context(),
     }
     return Fact(**{**said, **changes})
+
+
+def world(
+    catalogue: Catalogue,
+    *,
+    hot: Sequence[tuple[str, float]] = (),
+    near: Mapping[str, Sequence[tuple[str, float]]] | None = None,
+    counts: Mapping[str, Any] | None = None,
+    now: float = NOW,
+) -> World:
+    """What everybody does: `hot` is product -> orders of this moment, by new buyers."""
+    statistics = Statistics()
+    statistics.reach(catalogue.height)
+    known = [(catalogue.row(product_id), weight) for product_id, weight in hot if product_id in catalogue]
+    once = sold(new=True)
+    statistics.add([row for row, _ in known], [(now, tuple(weight * x for x in once)) for _, weight in known])
+    columns = catalogue.columns()
+    nearest = Nearest()
+    nearest.follow(catalogue.vectors_of(slice(0, len(columns.used))), columns.used, epoch=catalogue.epoch)
+    return World(
+        statistics=statistics,
+        base=base_of(statistics, columns, now),
+        near={product_id: near_of(catalogue, ranked) for product_id, ranked in (near or {}).items()},
+        counts=counts or {},
+        nearest=nearest,
+    )

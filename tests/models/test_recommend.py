@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from shopper import DAY, HOUR, NOW, fact, item, shop, vector
+from shopper import DAY, HOUR, NOW, fact, item, shop, vector, world
 
 from models.catalog import Catalogue
 from models.features import FEATURES
 from models.profile import Profile, apply, blank
 from models.ranker import first_ranker
-from models.recommend import Pick, World, recommend
+from models.recommend import Pick, recommend
 from schemas.events import Line, OrderCompleted, OrderRefunded, ProductAdded, ProductListViewed, ProductViewed
 
 CATEGORIES = ("home/kitchen", "home/lamps", "food/coffee", "food/tea", "garden")
@@ -18,13 +18,9 @@ THINGS = {
     f"p{i}": item(f"p{i}", category=CATEGORIES[i % 5], price=8.0 + i % 13, vector=vector(i % 5) * 0.7 + vector(100 + i) * 0.7)
     for i in range(200)
 }
-HOT = [(f"p{i}", 1.0 / (1 + i)) for i in range(40)]
+HOT = [(f"p{i}", 100.0 / (1 + i)) for i in range(40)]
 COUNTS = {f"p{i}": SimpleNamespace(view=100 - i, cart=9, purchase=5, shown=50, click=5) for i in range(40)}
-WORLD = World(
-    hot={None: HOT, "food/coffee": [("p2", 2.0), ("p7", 1.0), ("p12", 0.5)]},
-    neighbours={"p2": [("p3", 5.0), ("p17", 4.0), ("p22", 1.0)]},
-    counts=COUNTS,
-)
+NEAR = {"p2": [("p3", 5.0), ("p17", 4.0), ("p22", 1.0)]}
 
 
 def shopper() -> Profile:
@@ -37,12 +33,19 @@ def shopper() -> Profile:
 
 
 def ask(
-    profile: Profile, *, catalogue: Catalogue | None = None, world: World = WORLD, seed: int = 1, n: int = 10, **changes: object
+    profile: Profile,
+    *,
+    catalogue: Catalogue | None = None,
+    hot: list[tuple[str, float]] = HOT,
+    seed: int = 1,
+    n: int = 10,
+    **changes: object,
 ) -> list[Pick]:
+    catalogue = shop(*THINGS.values()) if catalogue is None else catalogue
     return recommend(
         profile,
-        shop(*THINGS.values()) if catalogue is None else catalogue,
-        world,
+        catalogue,
+        world(catalogue, hot=hot, near=NEAR, counts=COUNTS),
         **{
             "now": NOW,
             "n": n,
@@ -98,10 +101,10 @@ def test_prices_far_from_the_shoppers_band_are_left_out() -> None:
     for i in range(8):
         apply(profile, fact(ProductViewed(product_id=f"p{5 * i}"), NOW - 2 * HOUR + i), item=THINGS[f"p{5 * i}"])
     yacht = item("yacht", price=90_000.0, vector=THINGS["p0"].vector)
-    world = World(hot={None: [("yacht", 9.0), *HOT]})
+    hot = [("yacht", 900.0), *HOT]
 
-    assert "yacht" not in {pick.product_id for pick in ask(profile, catalogue=shop(*THINGS.values(), yacht), world=world)}
-    assert "yacht" in {pick.product_id for pick in ask(blank("new", 32), catalogue=shop(*THINGS.values(), yacht), world=world)}
+    assert "yacht" not in {pick.product_id for pick in ask(profile, catalogue=shop(*THINGS.values(), yacht), hot=hot)}
+    assert "yacht" in {pick.product_id for pick in ask(blank("new", 32), catalogue=shop(*THINGS.values(), yacht), hot=hot)}
 
 
 def test_no_category_takes_more_than_four_places_in_ten() -> None:
@@ -115,7 +118,8 @@ def test_a_new_shopper_gets_what_is_popular() -> None:
     picks = ask(blank("new", 32))
 
     assert len(picks) == 10
-    assert {pick.source for pick in picks} == {"trending", "new"}
+    assert {pick.source for pick in picks} <= {"trending", "likely", "new"}
+    assert len({pick.product_id for pick in picks} & {f"p{i}" for i in range(20)}) >= 8
 
 
 def test_without_personalisation_the_profile_is_not_read() -> None:
@@ -165,12 +169,14 @@ def test_reasons_hold() -> None:
     for pick in [pick for seed in range(5) for pick in ask(profile, seed=seed)]:
         why = pick.reason
         if why.code in ("category", "trending_in", "discover_in"):
-            assert why.category in liked and THINGS[pick.product_id].category == why.category
+            assert (why.category in liked or pick.source == "likely") and THINGS[pick.product_id].category == why.category
         elif why.code == "seen_with":
-            assert pick.product_id in dict(WORLD.neighbours[why.product_id])
+            assert pick.product_id in dict(NEAR[why.product_id])
         elif why.code.startswith("like_"):
             assert why.product_id in recent and why.product_id != pick.product_id
             assert THINGS[why.product_id].vector @ THINGS[pick.product_id].vector > 0.3
+        elif why.code == "bought_before":
+            assert pick.product_id in profile.bought
         elif why.code == "buy_again":
             assert profile.bought[pick.product_id][0] >= 2
         else:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shopper import DAY, HOUR, NOW, fact, item, shop, vector
+from shopper import DAY, HOUR, NOW, fact, item, shop, vector, world
 
 from models.profile import Profile, apply, blank
 from models.ranker import first_ranker
-from models.recommend import Pick, World, recommend
+from models.recommend import Pick, recommend
 from models.rules import NONE, Rules
 from models.rules_file import load, read
 from schemas.errors import SettingsError
@@ -28,7 +28,8 @@ THINGS = {
     )
     for i in range(120)
 }
-WORLD = World(hot={None: [(f"p{i}", 1.0 / (1 + i)) for i in range(60)]})
+SHOP = shop(*THINGS.values())
+WORLD = world(SHOP, hot=[(f"p{i}", 100.0 / (1 + i)) for i in range(60)])
 
 
 def shopper() -> Profile:
@@ -43,7 +44,7 @@ def shopper() -> Profile:
 def ask(rules: Rules, *, surface: str = "home", n: int = 10, seed: int = 1, profile: Profile | None = None) -> list[Pick]:
     return recommend(
         profile or shopper(),
-        shop(*THINGS.values()),
+        SHOP,
         WORLD,
         now=NOW,
         n=n,

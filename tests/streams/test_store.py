@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import math
 import random
 import uuid
 
 import pytest
 
+from models.statistics import FIELDS, sold
 from streams.store import (
     ABSENT,
     CHANGES_PER_READ,
@@ -157,6 +159,26 @@ async def test_counts_add_up_and_move_the_fence(store):
 
     assert (await store.read([], fences=[("click", 3), ("click", 4)])).fences == {("click", 3): 12, ("click", 4): -1}
     assert await store.counters(["tea", "mug"]) == {"tea": ItemCounts(view=3, cart=4), "mug": ItemCounts()}
+
+
+async def test_statistics_fade_and_fold_whenever_and_from_wherever_they_come(store):
+    """Half-lives of 1 and 7 days: what was sold a day before the newest event counts half, and 0.5 ** (1 / 7)."""
+    yesterday, today = 1_780_000_000.0, 1_780_086_400.0
+    sides = [(today, sold(new=True)), (yesterday, sold(new=False, gap_days=10.0))]
+    assert await store.count(3, "conversion", expected=-1, offset=1, counts=Counts({}, {}, {}, {}, {"tea": sides[0]}))
+    assert await store.count(3, "conversion", expected=1, offset=2, counts=Counts({}, {}, {}, {}, {"tea": sides[1]}))
+    for side, record in enumerate(reversed(sides)):
+        assert await store.count(side, "click", expected=-1, offset=1, counts=Counts({}, {}, {}, {}, {"mug": record}))
+
+    at, sums = await store.statistics(["tea", "none", "mug"])
+
+    assert at.tolist() == [today, 0.0, today] and not sums[1].any()
+    assert sums[0] == pytest.approx(sums[2])
+    told = dict(zip(FIELDS, sums[0], strict=True))
+    assert told["sold_1d"] == pytest.approx(1.5) and told["sold_7d"] == pytest.approx(1 + 0.5 ** (1 / 7))
+    assert told["new_7d"] == pytest.approx(1.0) and told["first"] == pytest.approx(1.0)
+    assert told["gap"] == pytest.approx(math.log(10.0) * 0.5 ** (1 / 180))
+    assert (await store.statistics([]))[0].shape == (0,)
 
 
 async def test_counts_that_were_added_are_not_added_again(store):
@@ -430,7 +452,11 @@ async def test_every_record_of_a_shopper_is_found_at_once(store):
         only_new=True,
     )
 
-    assert await store.decisions_of([ana, ben, nobody, ana]) == {ana: {"d1": EVERY_BYTE, "d2": b"2"}, ben: {"d1": b"b"}, nobody: {}}
+    assert await store.decisions_of([ana, ben, nobody, ana]) == {
+        ana: {"d1": EVERY_BYTE, "d2": b"2"},
+        ben: {"d1": b"b"},
+        nobody: {},
+    }
     assert await store.decisions_of([]) == {}
 
 
