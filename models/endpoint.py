@@ -11,6 +11,7 @@ from urllib.parse import urldefrag, urlsplit
 from urllib.request import Request, urlopen
 
 from models.generator import STOPS, Sample, Usage
+from models.voice.adapter import Voice
 from models.weights import ModelError
 from schemas.errors import TransientError
 
@@ -31,6 +32,7 @@ class OpenAIGenerator:
             )
         self.url, self.key, self.timeout_s = self.url.rstrip("/"), key, timeout_s
         self.usage = Usage()
+        self.voice: Voice | None = None  # an endpoint speaks as it does
 
     @property
     def name(self) -> str:
@@ -54,8 +56,9 @@ class OpenAIGenerator:
         seed: int,
         temperature: float = 0.8,
         stops: Sequence[str] = STOPS,
+        words: frozenset[str] | None = None,
     ) -> list[list[Sample]]:
-        """`samples` answers to each prompt. An endpoint that ignores `n` is asked again."""
+        """`samples` answers to each prompt. An endpoint that ignores `n` is asked again; none can be held to `words`."""
         if not self.model:
             self.load()
         started = time.perf_counter()

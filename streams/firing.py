@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from models.campaigns import Definitions
 from models.copy.links import Links
 from models.copy.pool import Key, Variant, decode_variant
+from models.copy.segments import segment_of
 from models.holdout import Holdouts
 from schemas.errors import PipelineError, TransientError
 from streams.answering import TIMER, settle
@@ -166,7 +167,7 @@ class Firing:
         pipeline.catalogue.apply(people.changes)
         profiles = [person.profile for person in by_ref.values()]
         world = await pipeline.world.read(profiles, now=now)
-        keys = self._keys(due, by_ref)
+        keys = self._keys(due, by_ref, now=now)
         return ContentState(
             people=people,
             by_ref=by_ref,
@@ -204,7 +205,7 @@ class Firing:
                     log.error("a stored decision does not decode; it is taken again")
         return found
 
-    def _keys(self, due: Sequence[Timer], by_ref: dict[str, Person]) -> list[Key]:
+    def _keys(self, due: Sequence[Timer], by_ref: dict[str, Person], *, now: float) -> list[Key]:
         keys: dict[str, Key] = {}
         for timer in due:
             person, campaign = by_ref.get(timer.ref), self.pipeline.campaigns.get(timer.name)
@@ -213,7 +214,8 @@ class Firing:
             pending = person.profile.pending.get(timer.name)
             ids = pending.product_ids if pending else []
             items = [item for product_id in ids[:1] if (item := self.pipeline.catalogue.get(product_id)) is not None]
-            for key in pool_keys(campaign, locale=person.profile.locale, items=items):
+            reader = segment_of(person.profile, items[0] if items else None, now=now)
+            for key in pool_keys(campaign, locale=person.profile.locale, items=items, audience=reader):
                 keys[str(key)] = key
         return list(keys.values())
 

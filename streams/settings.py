@@ -80,6 +80,7 @@ class Settings:
     encoder: str = "minilm"  # "minilm", "hash" (no model), or a Hugging Face name or path
     generator: str = "smollm2"  # "smollm2", "none" (hand-written templates), a Hugging Face name or path, or "openai:<url>"
     generator_key: str = ""  # bearer key of an "openai:<url>" generator
+    voice: str = ""  # a folder made by `headrace voice train`, or "none"; empty: the voice that ships with the default generator
     cache_dir: Path = field(default_factory=default_cache)  # converted models
 
     # Marketing.

@@ -13,6 +13,7 @@ from models.campaigns import Campaign
 from models.catalog import Item
 from models.copy.pool import TONES, Key, Variant, choose, speakable
 from models.copy.render import render_email, render_push
+from models.copy.segments import segment_of
 from models.copy.slots import SlotError, facts, language
 from models.copy.templates import template
 from schemas.codec import encode
@@ -30,17 +31,27 @@ from schemas.messages import (
 from streams.plan import DECISION_TTL_S, ContentState, Plan
 
 
-def pool_keys(campaign: Campaign, *, locale: str | None, items: Sequence[Item]) -> list[Key]:
-    """Every pool that a message of this campaign may be taken from, the most special first of each channel and tone."""
+def pool_keys(campaign: Campaign, *, locale: str | None, items: Sequence[Item], audience: str = "any") -> list[Key]:
+    """Every pool that a message of this campaign may be taken from, the most special first of each channel and tone.
+
+    `audience` is the shopper's segment (`segments.segment_of`). What is about the product counts more than who reads.
+    """
     lang = language(locale)
     about = items[0].category if items else ""
     return [
-        Key(kind=campaign.content, channel=channel, tone=tone, language=lang, segment=segment, about=place)
+        Key(kind=campaign.content, channel=channel, tone=tone, language=lang, segment=segment, about=place, audience=reader)
         for channel in campaign.channels
         for tone in TONES
-        for segment in dict.fromkeys((campaign.occasion, "any"))
         for place in dict.fromkeys((about, ""))
+        for segment in occasions(campaign)
+        for reader in dict.fromkeys((audience, "any"))
     ]
+
+
+def occasions(campaign: Campaign) -> list[str]:
+    """What a message of this campaign may be written for, the most special first. A lowered price has words of its own."""
+    saving = ("saving",) if campaign.content == "promotional" else ()
+    return list(dict.fromkeys((campaign.occasion, *saving, "any")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +69,13 @@ def write(
     slots = set(facts(items[0], locale=locale, count=len(items)))
     fitting = [
         key
-        for key in pool_keys(plan.campaign, locale=locale, items=items)
+        for key in pool_keys(plan.campaign, locale=locale, items=items, audience=segment_of(profile, items[0], now=now))
         if key.channel == arms["channel"] and key.tone == arms["tone"]
     ]
+    if arms["offer"] == "saving":
+        fitting.sort(key=lambda key: key.segment != "saving")
+    else:
+        fitting = [key for key in fitting if key.segment != "saving"]
     tokens = {
         item.product_id: sign_token(state.secret, plan.decision_id, item.product_id, now + DECISION_TTL_S) for item in items
     }

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from models.catalog import Catalogue
+from models.copy.nouns import noun_of
 from models.copy.pool import TONES, Key, Variant, decode_variant, encode_variant
-from models.copy.prompts import noun_of
+from models.copy.segments import SEGMENTS
 from models.copy.write import Ask, Breaker, Written, write_variants
 from models.encoder import Encoder
 from models.generator import TextGenerator, generator_for
@@ -31,15 +32,16 @@ from streams.pipeline import DIM, VERSION
 from streams.settings import Settings
 from streams.store import Store
 from streams.store.redis import RedisStore
+from streams.wording import occasions
 
 log = logging.getLogger(__name__)
 
 LANGUAGE = "en"
-KEEP = 3  # variants of one key
-ASKS = 6  # keys in one turn: those of one thing in one tone, so that the first words are in the pool within seconds
+KEEP = 3  # variants of one key for any reader
+KEEP_FOR = 2  # variants of one key for readers of one segment
+THINGS = 1  # things written about in one turn: all their keys share one drawing of pieces
 BUDGET_S = 45.0  # of model time in one turn
 IDLE_S = 5.0
-SHORT_NOUN = 1  # words; longer names come after
 TRY_AGAIN_S = 3600.0  # before a key for which nothing good came is asked for again
 
 
@@ -64,7 +66,7 @@ class Writer:
         self.metrics, self.health = Metrics(), Health(stuck_s=max(settings.stuck_s, 600.0))
         self.store: Store = RedisStore(settings.redis_url, prefix=settings.prefix)
         self.generator: TextGenerator | None = generator_for(
-            settings.generator, cache_dir=settings.cache_dir, key=settings.generator_key
+            settings.generator, cache_dir=settings.cache_dir, key=settings.generator_key, voice=settings.voice
         )
         self.encoder = HashEncoder(dim=DIM) if settings.encoder == "hash" else Encoder(settings.encoder)
         self.definitions = DefinitionsWatch(settings.campaigns)
@@ -153,45 +155,53 @@ class Writer:
             made = [variant for variant in written.variants.get(ask.key, []) if variant.source == "model"]
             self.tried[str(ask.key)] = now
             if made:
-                await self.store.put_variants(str(ask.key), {variant.id: encode_variant(variant) for variant in made})
-                added += len(made)
+                kept = made[: max(0, enough(ask.key) - len(taken[ask.key]))]
+                await self.store.put_variants(str(ask.key), {variant.id: encode_variant(variant) for variant in kept})
+                added += len(kept)
         self._tell(written)
         return added
 
     async def _wanted(self, *, now: float) -> list[Ask]:
-        """Keys with too few variants, those of the most looked-at categories first."""
+        """Keys with too few variants, of the category that is looked at most among those with such keys."""
         by_category = Counter(item.category for item in self.catalogue.items() if item.category)
         heat = Counter[str]()
         for product_id, weight in await self.store.hot(None, 200):
             item = self.catalogue.get(product_id)
             if item is not None and item.category:
                 heat[item.category] += weight  # type: ignore[assignment]
-        order = sorted(by_category, key=lambda name: (-heat[name], -by_category[name], name))
-        named = [(category, noun) for category in order if (noun := noun_of(category, LANGUAGE))]
-        nouns = dict(sorted(named, key=lambda pair: len(pair[1].split()) > SHORT_NOUN))  # a small model keeps to short names
         asks: list[Ask] = []
-        for tone in TONES:  # one tone of everything first: a thing that the model cannot write about must not hold up the rest
-            for category, noun in nouns.items():
-                asks += [
-                    Ask(key=key, noun=noun, text=noun)
-                    for key in self._keys(category, tone)
-                    if now - self.tried.get(str(key), -TRY_AGAIN_S) >= TRY_AGAIN_S
-                ]
-                if len(asks) >= ASKS:
-                    break
-            if len(asks) >= ASKS:
+        things = 0
+        for category in sorted(by_category, key=lambda name: (-heat[name], -by_category[name], name)):
+            noun = noun_of(category, LANGUAGE)
+            if not noun:
+                continue  # the template speaks
+            due = [key for key in self._keys(category) if now - self.tried.get(str(key), -TRY_AGAIN_S) >= TRY_AGAIN_S]
+            held = await self._held(due) if due else {}
+            short = [key for key in due if len(held[key]) < enough(key)]
+            self.tried.update({str(key): now for key in due if key not in short})
+            asks += [Ask(key=key, noun=noun) for key in short]
+            things += bool(short)
+            if things == THINGS:
                 break
-        held = await self._held([ask.key for ask in asks])
-        for ask in asks:
-            if len(held[ask.key]) >= KEEP:
-                self.tried[str(ask.key)] = now
-        return [ask for ask in asks if len(held[ask.key]) < KEEP][:ASKS]
+        return asks
 
-    def _keys(self, category: str, tone: str) -> list[Key]:
+    def _keys(self, category: str) -> list[Key]:
+        """Every pool about a category: each campaign's occasions and channels, in every tone, for every reader."""
         return [
-            Key(kind=one.content, channel=channel, tone=tone, language=LANGUAGE, segment=one.occasion, about=category)
+            Key(
+                kind=one.content,
+                channel=channel,
+                tone=tone,
+                language=LANGUAGE,
+                segment=occasion,
+                about=category,
+                audience=audience,
+            )
             for one in self.definitions.current(asyncio.get_running_loop().time()).campaigns.values()
+            for occasion in occasions(one)
             for channel in one.channels
+            for tone in TONES
+            for audience in SEGMENTS
         ]
 
     async def _held(self, keys: Sequence[Key]) -> dict[Key, list[Variant]]:
@@ -214,3 +224,8 @@ class Writer:
                 "seconds": round(report.seconds, 1),
             },
         )
+
+
+def enough(key: Key) -> int:
+    """How many variants a pool wants."""
+    return KEEP if key.audience == "any" else KEEP_FOR

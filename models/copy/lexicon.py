@@ -9,7 +9,7 @@ from typing import Final
 
 import yaml
 
-__all__ = ["WORD", "forbidden", "forms", "vocabulary", "words_of"]
+__all__ = ["WORD", "english", "forbidden", "forms", "grammar", "vocabulary", "words_of"]
 
 HERE: Final = Path(__file__).parent
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
@@ -34,6 +34,13 @@ def vocabulary() -> frozenset[str]:
     """The words that a model's English may use: every one read by a person, none of them says what a product is or does."""
     groups: dict[str, str] = yaml.safe_load((HERE / "vocabulary.en.yaml").read_text(encoding="utf-8"))
     return frozenset(word for group in groups.values() for word in group.split())
+
+
+@lru_cache(maxsize=1)
+def grammar() -> dict[str, frozenset[str]]:
+    """Small lists about English by name, from grammar.en.yaml."""
+    lists: dict[str, str] = yaml.safe_load((HERE / "grammar.en.yaml").read_text(encoding="utf-8"))
+    return {name: frozenset(words.split()) for name, words in lists.items()}
 
 
 def forms(word: str) -> frozenset[str]:

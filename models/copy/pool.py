@@ -58,10 +58,11 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     language: str  # "en" or "zh"
     segment: str = "any"  # the occasion, one of OCCASIONS
     about: str = ""
+    audience: str = "any"  # who reads, one of `segments.SEGMENTS`
 
     def __str__(self) -> str:
-        """The key of this pool in a store, for example `digest/email/warm/en/any/coffee`."""
-        return "/".join((self.kind, self.channel, self.tone, self.language, self.segment, self.about))
+        """The key of this pool in a store, for example `digest/email/warm/en/any/coffee/fan`."""
+        return "/".join((self.kind, self.channel, self.tone, self.language, self.segment, self.about, self.audience))
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +75,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     prompt_version: str = ""
     lineage: tuple[str, ...] = ()  # ids of the frame and of the examples it was written after, oldest first
-    scores: dict[str, float] = {}  # fit, fluency, novelty, total
+    scores: dict[str, float] = {}  # fit, fluency, agreement, novelty, total
+    pieces: tuple[str, ...] = ()  # what in it is the model's own, in order
 
     @property
     def slots(self) -> set[str]:

@@ -45,6 +45,7 @@ REASONS: Final = (
     "shouting",
     "repetition",
     "unfinished",
+    "shape",
     "unknown_word",
     "near_duplicate",
 )
@@ -58,7 +59,15 @@ LENGTHS: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
         "body": (12, 500),
         "cta": (2, 28),
     },
-    "push": {"title": (4, 58), "hook": (8, 110), "body": (8, 200), "cta": (2, 20)},
+    "push": {
+        "title": (4, 58),
+        "hook": (8, 110),
+        "body": (8, 200),
+        "cta": (2, 20),
+        "moment": (4, 50),  # the pieces that a model writes must fit the narrower channel, so that both can use them
+        "doing": (4, 50),
+        "scene": (16, 84),
+    },
 }
 SLOT_CHARS: Final[Mapping[str, int]] = {"name": 24}
 OTHER_SLOT_CHARS: Final = 8
@@ -265,9 +274,12 @@ def shape_faults(part: str, bare: str, plain: str) -> Faults:
     words = words_of(plain)
     often = [word for word, times in Counter(words).items() if times > 2 and word not in FUNCTION_WORDS]
     triples = Counter(zip(words, words[1:], words[2:], strict=False))
-    if often or max(triples.values(), default=0) > 1 or re.search(r"(.)\1{3,}|\b(\w+) \2\b|([\u3400-\u9fff]{2,})\3", plain):
+    twice = [
+        three for three, times in triples.items() if times > 1 and not FUNCTION_WORDS.issuperset(three)
+    ]  # one for the, one for the
+    if often or twice or re.search(r"(.)\1{3,}|\b(\w+) \2\b|([\u3400-\u9fff]{2,})\3", plain):
         yield "repetition", often[0] if often else ""
-    if part in ("hook", "body") and plain.strip() and plain.rstrip()[-1] not in ".!?。！？)）\"'”":
+    if part in ("hook", "body", "scene") and plain.strip() and plain.rstrip()[-1] not in ".!?。！？)）\"'”":
         yield "unfinished", plain.rstrip()[-12:]
 
 

@@ -1,52 +1,51 @@
-"""Writing copy: ask a model many times, keep little, and let a hand-written template stand in wherever nothing good came.
+"""Writing copy: ask a model for many small pieces, keep few, and set them into hand-written frames.
 
-The model writes two small pieces, the sentence that opens a body and a subject line, inside a hand-written frame that
-holds every fact in slots. Each piece passes the verifier before it is ranked, and each assembled variant once more.
+The frames hold grammar and facts; the model brings what people do with a thing, when it is at home, and a sentence around it.
+Each piece passes the verifier before it is ranked, and each assembled variant once more. Wherever nothing good came, a
+hand-written template stands in.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from models.copy import prompts
+import numpy as np
+import numpy.typing as npt
+
+from models.copy import pieces
 from models.copy.breaker import Breaker
-from models.copy.lexicon import forms, vocabulary, words_of
-from models.copy.lines import Encodes, Line, rank, shortened, tidy
+from models.copy.dress import dress, needed
+from models.copy.lines import OTHERS, Encodes, Line, rank, shortened
 from models.copy.pool import Key, Variant
-from models.copy.slots import slots_in
-from models.copy.templates import TEMPLATE_VERSION, assemble, frame, template
-from models.copy.verify import Rejection, Rules, alike, verify, verify_part
+from models.copy.templates import template
+from models.copy.verify import Rules, alike
 from models.generator import Sample, TextGenerator
 from schemas.errors import PipelineError
 
-__all__ = ["Ask", "Breaker", "Report", "Written", "write_variants"]
+__all__ = ["Ask", "Breaker", "Report", "Written", "draw_lines", "write_variants"]
 
-MIN_LOGPROB: Final = -1.6  # per token; below it SmolLM2's lines stop making sense
-MAX_TOKENS: Final = 24
-ROUNDS: Final = ((2, 0.75), (2, 0.55))  # openers and temperature of the first round and of the repair round
-PIECES: Final = {"hook": "hook", "subject": "title"}  # piece -> the part whose rules hold for it: the stricter one
-LINE_CHANNEL: Final = "push"  # a line must fit the narrower channel, so that both can use it
+MIN_LOGPROB: Final = -3.2  # mean over the tokens of a piece; below it a small model stops making sense
+ROUNDS: Final = (0.9, 0.6)  # temperature of the first round, and of the repair round where too little came of it
+KEPT: Final = 6  # pieces of one task that are good enough to be used
+SAID_BEFORE: Final = 0.8  # likeness of two texts that say the same
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """Copy wanted. `noun` is what a model may call the thing (`prompts.noun_of`); without one the template is used."""
+    """Copy wanted. `noun` is what a model may call the thing (`nouns.noun_of`); without one the template is used."""
 
     key: Key
     noun: str = ""
-    text: str = ""  # what the thing is, for the fit; the noun where empty
 
 
 class Topic(NamedTuple):
-    """What one drawing of lines is about."""
+    """What one drawing of pieces is about."""
 
     noun: str
-    tone: str
     language: str
 
 
@@ -55,9 +54,9 @@ class Report:
     """What came of it, to be read by people and counted by metrics."""
 
     samples: int = 0
-    accepted: int = 0  # distinct lines that passed, repaired ones among them
+    accepted: int = 0  # distinct pieces that passed, repaired ones among them
     repaired: int = 0
-    refused: Counter[str] = field(default_factory=Counter)  # reason -> lines; a line may have several
+    refused: Counter[str] = field(default_factory=Counter)  # reason -> pieces; a piece may have several
     tokens: int = 0
     seconds: float = 0.0
     by_model: int = 0
@@ -81,53 +80,58 @@ def write_variants(
     seed: int,
     taken: Mapping[Key, Sequence[Variant]] | None = None,
     keep: int = 3,
-    samples: int = 12,
+    samples: int = 16,
     budget_s: float = 120.0,
     breaker: Breaker | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Written:
     """Up to `keep` variants for each ask, by the model where it can and by hand where not.
 
-    `taken`: what the pool holds already, which new copy must not resemble. Asks that differ only in kind, channel or
-    occasion share one drawing of lines. A failing model costs its own asks only; after the budget the rest get templates.
+    `taken`: what the pool holds already, which new copy must not repeat. Asks about one thing share one drawing of pieces.
+    A failing model costs its own asks only; after the budget the rest get templates.
     """
     report, done = Report(), dict[Key, list[Variant]]()
     breaker, taken, end = breaker or Breaker(), taken or {}, clock() + budget_s
     groups: dict[Topic, list[Ask]] = {}
+    others = encoder.encode(OTHERS) if generator is not None else None
     for ask in asks:
-        groups.setdefault(Topic(ask.noun, ask.key.tone, ask.key.language), []).append(ask)
+        groups.setdefault(Topic(ask.noun, ask.key.language), []).append(ask)
     for topic, some in groups.items():
         lines: dict[str, list[Line]] = {}
         now = clock()
         why = reason_for_template(generator, topic, late=now >= end, breaker=breaker, now=now)
-        if generator is not None and not why:
+        if generator is not None and others is not None and not why:
             before, started = generator.usage.tokens, now
             try:
-                old = [variant for ask in some for variant in taken.get(ask.key, ())]
                 lines = draw_lines(
                     topic,
+                    needed([ask.key for ask in some]),
                     generator=generator,
                     encoder=encoder,
-                    about=some[0].text or topic.noun,
-                    old=old,
+                    others=others,
+                    old=[text for ask in some for variant in taken.get(ask.key, ()) for text in variant.pieces],
                     seed=seed,
                     samples=samples,
-                    keep=keep,
                     report=report,
                 )
                 breaker.succeeded()
-                why = "" if lines["hook"] and lines["subject"] else "none_accepted"
             except PipelineError:
                 breaker.failed(clock())
                 why = "model_failed"
             report.tokens += generator.usage.tokens - before
             report.seconds += clock() - started
         for ask in some:
-            made = (
-                []
-                if why or generator is None
-                else dress(ask, lines, model=generator.name, keep=keep, taken=taken.get(ask.key, ()), report=report)
-            )
+            made: list[Variant] = []
+            if generator is not None and not why:
+                made, refused = dress(
+                    ask.key,
+                    lines,
+                    model=f"{generator.name}+{generator.voice.name}" if generator.voice else generator.name,
+                    keep=keep,
+                    taken=taken.get(ask.key, ()),
+                    seed=seed,
+                )
+                report.refused.update(refused)
             report.by_model += len(made)
             if not made:
                 report.by_template += 1
@@ -142,7 +146,7 @@ def reason_for_template(generator: TextGenerator | None, topic: Topic, *, late: 
         return "no_model"
     if not topic.noun:
         return "no_noun"
-    if not prompts.speaks(generator.name, topic.language):
+    if not pieces.speaks(generator.name, topic.language):
         return "language"
     if not breaker.allows(now):
         return "breaker_open"
@@ -151,129 +155,74 @@ def reason_for_template(generator: TextGenerator | None, topic: Topic, *, late: 
 
 def draw_lines(
     topic: Topic,
+    tasks: Sequence[str],
     *,
     generator: TextGenerator,
     encoder: Encodes,
-    about: str,
-    old: Sequence[Variant],
+    others: npt.NDArray[np.float32],
+    old: Sequence[str],
     seed: int,
     samples: int,
-    keep: int,
     report: Report,
 ) -> dict[str, list[Line]]:
-    """Ranked lines for hook and subject. A second, cooler round with other openers where the first left too few."""
-    noun, tone, language = topic
+    """task -> ranked pieces. A second, cooler round for a task that the first left with too few."""
+    noun, language = topic
+    voice = generator.voice
+    rules = pieces.rules_for(noun, language, words=voice.words if voice else frozenset())
+    only = approved(rules) if language == "en" else None
     found: dict[str, list[Line]] = {}
-    used = {"hook": [hook_of(variant) for variant in old], "subject": [v.parts.get("subject") or v.parts["title"] for v in old]}
-    for part in PIECES:
-        rules = rules_for(noun, language, taken={PIECES[part]: used[part]})
-        start = int.from_bytes(hashlib.blake2b(f"{seed}|{noun}|{tone}|{part}".encode(), digest_size=4).digest(), "big")
+    for task in tasks:
+        asked = pieces.ask(noun, task, language=language, voiced=voice is not None)
+        name = f"{pieces.version()}/{task}/{language}"
         lines: list[Line] = []
-        for count, temperature in ROUNDS:
-            asked = [prompts.prompt(noun, tone=tone, language=language, part=part, number=start + i) for i in range(count)]
-            answers = generator.generate(
-                [prompt.text for prompt in asked],
+        for number, temperature in enumerate(ROUNDS):
+            (answers,) = generator.generate(
+                [asked],
                 samples=samples,
-                max_tokens=MAX_TOKENS,
-                seed=seed,
+                max_tokens=pieces.MAX_TOKENS[task],
+                seed=2 * seed + number,
                 temperature=temperature,
                 stops=("\n",),
+                words=only,
             )
-            for prompt, some in zip(asked, answers, strict=True):
-                for sample in some:
-                    report.samples += 1
-                    if line := accept(prompt, sample, part=part, noun=noun, rules=rules, lines=lines, report=report):
-                        lines.append(line)
-            if len(lines) >= keep:
+            for sample in answers:
+                report.samples += 1
+                line = accept(sample, task, rules=rules, lines=lines, old=old, name=name, report=report)
+                if line is not None:
+                    lines.append(line)
+            if len(lines) >= KEPT // 2:
                 break
-            start += count
         report.accepted += len(lines)
-        found[part] = rank(encoder, lines, about=about, old=used[part], keep=2 * keep)
+        found[task] = rank(encoder, lines, noun=noun, others=others, old=old, keep=KEPT)
     return found
 
 
-def rules_for(noun: str, language: str, *, taken: Mapping[str, Sequence[str]]) -> Rules:
-    known = frozenset(form for word in words_of(noun) for form in forms(word) | {word + "s"})
-    return Rules(channel=LINE_CHANNEL, language=language, vocabulary=vocabulary(), known=known, taken=taken)
+def approved(rules: Rules) -> frozenset[str]:
+    """The words that a model is held to while it writes."""
+    return (rules.vocabulary or frozenset()) | rules.known
 
 
 def accept(
-    prompt: prompts.Prompt, sample: Sample, *, part: str, noun: str, rules: Rules, lines: Sequence[Line], report: Report
+    sample: Sample, task: str, *, rules: Rules, lines: Sequence[Line], old: Sequence[str], name: str, report: Report
 ) -> Line | None:
     """The answer as a line, repaired where a small cut saves it; None, with the reasons counted, where nothing does."""
-    text, logprob = sample.text, sample.logprob
-    whole = text.strip() if text.strip().casefold().startswith(prompt.opener.casefold()) else prompt.opener + text
-    told = tidy(whole, part, rules.language)
-    faults = line_faults(told, logprob, part=part, noun=noun, rules=rules, lines=lines)
-    if faults:
-        shorter = tidy(shortened(told), part, rules.language)
-        if shorter != told and not line_faults(shorter, logprob, part=part, noun=noun, rules=rules, lines=lines):
-            report.repaired += 1
-            return Line(shorter, logprob, prompt.id)
-        report.refused.update({fault.reason for fault in faults})
-        return None
-    return Line(told, logprob, prompt.id)
+    told = pieces.tidy(sample.text, task, rules.language)
+    reasons = faults_of(told, sample, task, rules=rules, lines=lines, old=old)
+    if reasons:
+        shorter = pieces.tidy(shortened(told), task, rules.language)
+        if shorter == told or faults_of(shorter, sample, task, rules=rules, lines=lines, old=old):
+            report.refused.update(reasons)
+            return None
+        report.repaired += 1
+        told = shorter
+    return Line(told, task, sample.logprob, name)
 
 
-def line_faults(
-    text: str, logprob: float | None, *, part: str, noun: str, rules: Rules, lines: Sequence[Line]
-) -> list[Rejection]:
-    """The verifier's reasons, and three of the writer's own: not about the thing, unlikely, said before."""
-    faults = verify_part(PIECES[part], text, rules)
-    times = text.casefold().count(noun)
-    if times != 1:
-        faults.append(Rejection("repetition" if times else "off_topic", part, noun))
-    if logprob is not None and logprob < MIN_LOGPROB:
-        faults.append(Rejection("unlikely", part, f"{logprob:.2f}"))
-    if any(alike(text, line.text) >= 0.8 for line in lines):
-        faults.append(Rejection("said_before", part, text[:60]))
-    return faults
-
-
-def dress(
-    ask: Ask, lines: Mapping[str, Sequence[Line]], *, model: str, keep: int, taken: Sequence[Variant], report: Report
-) -> list[Variant]:
-    """Lines in the frame of one key, verified whole. The frame's slots must all be there, and no others."""
-    frame_id, parts = frame(ask.key)
-    slots = frozenset(slot for text in assemble(ask.key, parts).values() for slot in slots_in(text))
-    head = "subject" if ask.key.channel == "email" else "title"
-    must = frozenset(slots_in(parts["facts"]))
-    made: list[Variant] = []
-    for i, hook in enumerate(lines["hook"]):
-        if len(made) == keep:
-            break
-        subject = lines["subject"][i % len(lines["subject"])]
-        said = assemble(ask.key, {**parts, "hook": hook.text, head: subject.text})
-        faults = verify(said, Rules(channel=ask.key.channel, language=ask.key.language, allowed=slots, required=must))
-        if faults:
-            report.refused.update({fault.reason for fault in faults})
-            continue
-        name = hashlib.blake2b(f"{ask.key}|{sorted(said.items())}".encode(), digest_size=8).hexdigest()
-        if any(variant.parts == said for variant in taken):
-            report.refused.update(["said_before"])
-            continue
-        total = (hook.total + subject.total) / 2
-        likely = [line.logprob for line in (hook, subject) if line.logprob is not None]
-        made.append(
-            Variant(
-                id=f"{prompts.version()}/{name}",
-                key=ask.key,
-                parts=said,
-                source="model",
-                model=model,
-                prompt_version=f"{prompts.version()}+{TEMPLATE_VERSION}",
-                lineage=(frame_id, hook.prompt_id, subject.prompt_id),
-                scores={
-                    "fit": round((hook.fit + subject.fit) / 2, 4),
-                    "fluency": round(sum(likely) / len(likely), 4) if likely else 0.0,
-                    "novelty": round((hook.novelty + subject.novelty) / 2, 4),
-                    "total": round(total, 4),
-                },
-            )
-        )
-    return made
-
-
-def hook_of(variant: Variant) -> str:
-    """The opening sentence of a variant's body: what is left without the frame's facts."""
-    return variant.parts["body"].removesuffix(frame(variant.key)[1]["facts"]).strip()
+def faults_of(text: str, sample: Sample, task: str, *, rules: Rules, lines: Sequence[Line], old: Sequence[str]) -> list[str]:
+    """The verifier's reasons, and two of the writer's own: unlikely, and said before."""
+    found = [fault.reason for fault in pieces.faults(text, task, rules)]
+    if sample.logprob is not None and sample.logprob < MIN_LOGPROB:
+        found.append("unlikely")
+    if any(alike(text, other) >= SAID_BEFORE for other in (*[line.text for line in lines], *old)):
+        found.append("said_before")
+    return list(dict.fromkeys(found))
