@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
@@ -13,6 +14,7 @@ __all__ = ["TOKEN", "Links"]
 
 TOKEN: Final = "decision_token"  # noqa: S105  # the query parameter; a page sends it back as the property of that name
 MAX_URL_CHARS: Final = 1500
+UNSAFE: Final = re.compile(r"""[\s<>"'`\\{}]""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ class Links:
 
 def safe(url: str) -> str | None:
     """`url` where it is an absolute http(s) URL of plain characters, else None."""
-    if len(url) > MAX_URL_CHARS or any(c.isspace() or not c.isprintable() or c in "<>\"'`\\{}" for c in url):
+    if len(url) > MAX_URL_CHARS or UNSAFE.search(url) or not url.isprintable():
         return None
     try:
         parts = urlsplit(url)

@@ -114,7 +114,7 @@ def isolate(text: str) -> str:
 
 
 def is_rtl(text: str) -> bool:
-    return any(unicodedata.bidirectional(character) in ("R", "AL") for character in text)
+    return not text.isascii() and any(unicodedata.bidirectional(character) in ("R", "AL") for character in text)
 
 
 def language(locale: str | None) -> Language:
