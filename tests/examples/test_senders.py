@@ -107,7 +107,9 @@ async def test_a_message_leaves_within_two_seconds_of_its_time_and_never_twice_l
     arrived = {str(mail["Message-ID"]).partition("@")[0][1:]: at for at, _, _, mail in mailbox.got}
     assert set(arrived) == {soon.idempotency_key, at_once.idempotency_key}
     assert len(mailbox.got) == 2
-    assert 0.0 <= arrived[soon.idempotency_key] - (now + 4.0) <= 2.0
+    waited_s = arrived[soon.idempotency_key] - (now + 4.0)
+    print(f"in the inbox {waited_s * 1000:.0f} ms after its not_before")
+    assert 0.0 <= waited_s <= 2.0
     keys = {soon.message_id, at_once.message_id, bounced.message_id}
     assert Counter(one["properties"]["message_id"] for one in await told(broker, "Email Delivered", keys)) == {
         soon.message_id: 1,

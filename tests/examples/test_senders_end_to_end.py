@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,14 +143,18 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
 
 
 async def learnt(url: str) -> dict[str, float]:
-    """What the optimiser holds: the sum of rewards of each arm of a message's factors."""
+    """What the optimiser has learnt from answers on the conversion topic: the sum of rewards of each arm of a message's factors."""
     store = RedisStore(url)
     await store.open()
     try:
-        parts = [Stats.decode(data) for data in (await store.policy(POLICY)).values()]
+        parts = [Stats.decode(data) for (topic, _), data in (await store.policy(POLICY)).items() if topic == "conversion"]
     finally:
         await store.close()
-    return {f"{factor}={arm}": sums.sum_r for part in parts for (factor, arm), sums in part.arms.items() if sums.sum_r}
+    learnt: dict[str, float] = defaultdict(float)
+    for part in parts:
+        for (factor, arm), sums in part.arms.items():
+            learnt[f"{factor}={arm}"] += sums.sum_r
+    return learnt
 
 
 @pytest.mark.redis
@@ -157,7 +162,6 @@ async def test_a_cart_becomes_a_mail_within_two_seconds_of_its_time_and_what_peo
     await town.say("catalog", *(product(n) for n in range(6)))
     await town.say("identity", *(identify(user) for user in SHOPPERS))
     await asyncio.sleep(1.0)
-    assert await learnt(town.redis) == {}
 
     await town.say(
         "click", *(track("Product Added", user, "1", product_id=f"tea-{n % 6}", quantity=1) for n, user in enumerate(SHOPPERS))
@@ -173,13 +177,16 @@ async def test_a_cart_becomes_a_mail_within_two_seconds_of_its_time_and_what_peo
     message = written[str(mail["Message-ID"]).partition("@")[0][1:]]
     user = message["user_id"]
     assert address == f"{user}@home.example"
-    assert 0.0 <= at - parse_iso(message["not_before"]) <= 2.0
+    waited_s = at - parse_iso(message["not_before"])
+    print(f"in the inbox {waited_s * 1000:.0f} ms after its not_before")
+    assert 0.0 <= waited_s <= 2.0
     assert "@home.example" not in json.dumps(list(written.values()))  # no address on any topic
 
     leave = message["unsubscribe"]["list_unsubscribe"].partition(">")[0].lstrip("<")
     page = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
     ticket = page.partition("/o/")[2].partition(".gif")[0]
     await asyncio.sleep(2.5)  # a click within two seconds would be taken for a mail scanner's
+    before = await learnt(town.redis)
     async with aiohttp.ClientSession() as person:
         async with person.get(f"{town.mail_url}/o/{ticket}.gif") as answer:
             assert answer.status == 200
@@ -191,10 +198,15 @@ async def test_a_cart_becomes_a_mail_within_two_seconds_of_its_time_and_what_peo
         async with person.post(leave, data={"List-Unsubscribe": "One-Click"}) as answer:
             assert answer.status == 200
 
+    taught = False
     deadline = time.monotonic() + 20.0
-    while not {"channel=email", "channel=push"} <= set(await learnt(town.redis)) and time.monotonic() < deadline:
+    while not taught and time.monotonic() < deadline:
+        after = await learnt(town.redis)
+        tapped = after["channel=push"] > before["channel=push"]
+        left = after["channel=email"] < before["channel=email"]  # opened and clicked, and unsubscribed: that weighs more
+        taught = tapped and left and after["send=send"] != before["send=send"]
         await asyncio.sleep(0.1)
-    assert {"channel=email", "channel=push", "send=send"} <= set(await learnt(town.redis))
+    assert taught
 
     had = len(town.mailbox.to(address))
     await town.say(
