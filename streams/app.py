@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
 
 from models.encoder import weights
+from models.weights import place
 from schemas.errors import FatalError, PipelineError
 from schemas.topics import full_name
 from streams.connect import Unreachable, check_kafka, connect_store, together
@@ -145,11 +146,14 @@ class Worker:
         """Redis and Kafka, each with a clear word within ten seconds when it is not there. So for a model that is not."""
         if self.settings.encoder != "hash" and {"interest", "catalog"} & set(self.stages):
             weights(self.settings.encoder)  # it is loaded at the first text, and a text is no time to find that it is missing
+        if self.settings.image_encoder and "catalog" in self.stages:
+            place(self.settings.image_encoder)
         stack.push_async_callback(self.store.close)
         await together(connect_store(self.store, self.settings), check_kafka(self.settings))
         await self.publisher.open()
         stack.push_async_callback(self.publisher.close)
         stack.push_async_callback(self.encoding.close)
+        stack.push_async_callback(self.pipeline.imaging.close)
         await self.pipeline.warm()
 
     def _probes(self) -> None:

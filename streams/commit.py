@@ -69,9 +69,7 @@ async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Seq
         await store.set_timers(effects.timers)
     if effects.watch:
         watch = effects.watching
-        await store.watches.add(
-            effects.watch, keep_s=watch.keep_s, per_product=watch.per_product, per_shopper=watch.per_shopper
-        )
+        await store.watches.add(effects.watch, keep_s=watch.keep_s, per_product=watch.per_product, per_shopper=watch.per_shopper)
     if effects.unwatch:
         await store.watches.drop(effects.unwatch)
     for ref, at in effects.erase:

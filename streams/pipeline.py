@@ -31,6 +31,7 @@ from streams.commit import POLICY, back_off, commit
 from streams.definitions import DefinitionsWatch
 from streams.effects import Effects
 from streams.encoding import Encoding
+from streams.imaging import Imaging
 from streams.journeys import read_known, refers
 from streams.list_reading import answer_state
 from streams.ops.letters import attempt_of
@@ -78,6 +79,7 @@ class Pipeline:
         self.metrics, self.clock = metrics, clock
         self.catalogue = Catalogue(DIM)
         self.world = WorldReader(store, self.catalogue)
+        self.imaging = Imaging(settings.image_encoder, settings.images)
         self.ranker = RankerReader(store)
         self.rules = RulesWatch(settings.rules)
         self.definitions = DefinitionsWatch(settings.campaigns)
@@ -375,9 +377,11 @@ async def _left(self: Pipeline, topic: str, partition: int, left: Sequence[Left]
 async def _catalog(
     self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], now: float
 ) -> tuple[Effects, People | None]:
-    texts = [product_text(fact.body) for fact in facts if isinstance(fact.body, ProductUpserted)]
+    products = [fact.body for fact in facts if isinstance(fact.body, ProductUpserted)]
     state = await catalog_state(self.store, facts, self.waiting_state(now))
-    return await catalog(facts, await self.encoding.vectors(texts) if texts else {}, state, now=now), None
+    vectors = await self.encoding.vectors([product_text(one) for one in products]) if products else {}
+    pictures, weight = await self.imaging.pictures(products), self.settings.image_weight
+    return await catalog(facts, vectors, state, now=now, pictures=pictures, picture_weight=weight), None
 
 
 async def _recommend(

@@ -42,6 +42,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "debounce_s": (0, 86_400),
     "late_s": (60, 365 * 86_400),
     "policy_refresh_s": (0.05, 3600),
+    "image_weight": (0, 1),
     "holdout_global": (0, 0.5),
     "holdout_campaign": (0, 0.5),
     "web_port": (0, 65_535),
@@ -81,6 +82,9 @@ class Settings:
     generator: str = "smollm2"  # "smollm2", "none" (hand-written templates), a Hugging Face name or path, or "openai:<url>"
     generator_key: str = ""  # bearer key of an "openai:<url>" generator
     voice: str = ""  # a folder made by `headrace voice train`, or "none"; empty: the voice that ships with the default generator
+    image_encoder: str = ""  # a folder or Hugging Face name of a CLIP-like model; empty: products are known by their text alone
+    images: Path | None = None  # folder of the products' pictures, by the file name of image_url or by product id; no downloads
+    image_weight: float = 0.3  # share of the picture in the likeness of two products, 0-1
     cache_dir: Path = field(default_factory=default_cache)  # converted models
 
     # Marketing.
@@ -321,6 +325,10 @@ def contradictions(settings: Settings) -> list[str]:
         problems.append(
             f"{variable('api_host')} is open to the network: set {variable('api_token')} too, or keep it on 127.0.0.1"
         )
+    if bool(settings.image_encoder) != (settings.images is not None):
+        problems.append(f"{variable('image_encoder')} and {variable('images')} go together: a model, and a folder of pictures")
+    if settings.images is not None and not settings.images.is_dir():
+        problems.append(f"{variable('images')} is not a folder: {settings.images}")
     if 0 < len(settings.secret) < MIN_SECRET_CHARS:
         problems.append(f"{variable('secret')} must have {MIN_SECRET_CHARS} characters or more, has {len(settings.secret)}")
     if settings.generator.startswith("openai:") and not is_http(settings.generator.removeprefix("openai:")):

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from models import watching
 from models.catalog import Item, ItemError, decode_item, encode_item
+from models.fusion import combine
 from models.watching import Alert, decode_alert, encode_alert
 from schemas.events import Fact, ProductDeleted, ProductUpserted
 from streams.effects import Effects
@@ -65,9 +66,15 @@ async def catalog_state(store: Store, facts: Sequence[Fact], waiting: Waiting) -
 
 
 async def catalog(
-    facts: Sequence[Fact], vectors: Mapping[str, Vector], state: CatalogState | None = None, *, now: float
+    facts: Sequence[Fact],
+    vectors: Mapping[str, Vector],
+    state: CatalogState | None = None,
+    *,
+    now: float,
+    pictures: Mapping[str, Vector] | None = None,
+    picture_weight: float = 0.0,
 ) -> Effects:
-    """Upsert or delete each product; the last record of a product in the batch wins."""
+    """Upsert or delete each product; the last record of a product in the batch wins. `pictures` by product, where there are any."""
     effects = Effects()
     state = state or CatalogState()
     before, alerts = dict(state.before), dict(state.alerts)
@@ -78,7 +85,8 @@ async def catalog(
             effects.items[body.product_id] = None
             before.pop(body.product_id, None)
         elif isinstance(body, ProductUpserted):
-            item = item_of(body, vectors[text_of(body)], at=fact.at)
+            picture = pictures.get(body.product_id) if pictures else None
+            item = item_of(body, combine(vectors[text_of(body)], picture, weight=picture_weight), at=fact.at)
             effects.items[body.product_id] = encode_item(item)
             if not fact.late:
                 _alert(effects, state, alerts, fact, before.get(body.product_id), item)
