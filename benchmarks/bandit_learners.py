@@ -112,15 +112,14 @@ class Vw:
         self.usable = usable
         self.vw: Any = Workspace(f"--cb_explore_adf -q SA --quiet --random_seed {seed + 1} {options}")
         self.rng = np.random.default_rng([12, seed])
+        self.shared = ""
         self.arms = [
             "|A a" + str(a) + " " + " ".join(f"f{j}:{value:.5f}" for j, value in enumerate(row)) for a, row in enumerate(features)
         ]
 
-    def _shared(self, context: Floats) -> str:
-        return "shared |S " + " ".join(f"x{j}:{value:.5f}" for j, value in enumerate(context))
-
     def take(self, contexts: Floats) -> tuple[Picks, Floats | None]:
-        chances = np.array(self.vw.predict([self._shared(contexts[0]), *self.arms]))
+        self.shared = "shared |S " + " ".join([f"x{j}:{value:.5f}" for j, value in enumerate(contexts[0].tolist())])
+        chances = np.array(self.vw.predict([self.shared, *self.arms]))
         chances = np.maximum(chances, 0.0)
         arm = int(self.rng.choice(ARMS, p=chances / chances.sum()))
         return np.array([arm]), np.array([chances[arm]])
@@ -130,7 +129,7 @@ class Vw:
             raise ValueError("Vowpal Wabbit learns from probabilities")
         lines = list(self.arms)
         lines[picked[0]] = f"0:{-rewards[0]}:{max(logged[0], 1e-6):.6f} {lines[picked[0]]}"
-        self.vw.learn([self._shared(contexts[0]), *lines])
+        self.vw.learn([self.shared, *lines])  # of the context that was asked about last
 
 
 class River:
