@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from babel.dates import format_datetime
+from babel.dates import format_date, format_time
 from msgspec.structs import replace
 
 from models.copy.links import Links
@@ -168,4 +168,7 @@ def card(item: Item, *, locale: str | None, links: Links, token: str, link_id: s
 
 
 def moment(now: float, locale: str | None) -> str:
-    return str(format_datetime(datetime.fromtimestamp(now, UTC), "medium", locale=babel_locale(locale)))
+    """A date and the time to the minute, as the locale writes them."""
+    where, at = babel_locale(locale), datetime.fromtimestamp(now, UTC)
+    day, clock = format_date(at, "medium", locale=where), format_time(at, "short", tzinfo=UTC, locale=where)
+    return str(where.datetime_formats["medium"]).format(clock, day)
