@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 BOT = re.compile(
@@ -39,6 +40,7 @@ class Shopper(Protocol):
     mail: dict[str, tuple[float, float, list[str]]]  # message -> delivered at, first of the last clicks at, their links
 
 
+@lru_cache(maxsize=4096)  # a shop sees the same few thousand browsers all day
 def is_bot(user_agent: str | None) -> bool:
     """Does the browser say that it is a program? A missing name proves nothing; Cubot is a telephone."""
     return bool(user_agent and BOT.search(user_agent))

@@ -231,7 +231,10 @@ def digest(case: Case) -> Pending | None:
     period_s = campaign.period_s / case.pace
     phase_s = bucket(case.shopper.user_id, salt=f"digest:{campaign.name}") * period_s  # spreads the shop's digests
     due = (math.floor((fact.at - phase_s) / period_s) + 1) * period_s + phase_s + campaign.wait_s / case.pace
-    if held is not None and (held.first_due, held.trigger.at, held.trigger.message_id) <= (due, iso(fact.at), fact.message_id):
+    first = held.first_due if held is not None else math.inf
+    if held is not None and (
+        first < due or (first == due and (held.trigger.at, held.trigger.message_id) <= (iso(fact.at), fact.message_id))
+    ):
         return held  # the earliest event of the period speaks for it, whichever was heard first
     return waiting(case, due, [])
 
@@ -275,8 +278,9 @@ def waiting(case: Case, due: float, product_ids: list[str], *, type: str | None 
 
 def kept(case: Case, held: Pending, product_ids: list[str]) -> Pending:
     """The same wait about other products."""
-    known = {product_id: held.prices[product_id] for product_id in product_ids if product_id in held.prices}
-    return changed(held, product_ids=product_ids, prices={**prices(case, product_ids), **known})
+    known = {product_id: price for product_id, price in held.prices.items() if product_id in product_ids}
+    fresh = [product_id for product_id in product_ids if product_id not in known]
+    return changed(held, product_ids=product_ids, prices={**prices(case, fresh), **known})
 
 
 def changed(held: Pending, **fields: Any) -> Pending:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 
 def bucket(user_id: str, *, salt: str) -> float:
@@ -13,8 +14,14 @@ def bucket(user_id: str, *, salt: str) -> float:
     >>> round(bucket("u1", salt="global"), 6) == round(bucket("u1", salt="global"), 6)
     True
     """
-    digest = hashlib.blake2b(user_id.encode(), digest_size=8, key=hashlib.blake2b(salt.encode(), digest_size=32).digest())
+    digest = _salted(salt).copy()
+    digest.update(user_id.encode())
     return (int.from_bytes(digest.digest(), "big") >> 11) / 2**53
+
+
+@lru_cache(maxsize=256)  # salts are few, and asked for at every event; ids are not kept
+def _salted(salt: str) -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=8, key=hashlib.blake2b(salt.encode(), digest_size=32).digest())
 
 
 @dataclass(frozen=True, kw_only=True)

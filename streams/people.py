@@ -63,6 +63,7 @@ class People:
     fences: dict[tuple[str, int], int] = field(default_factory=dict)
     changes: Sequence[ItemChange] = ()
     corrupt: int = 0
+    hashed: dict[str, Ref] = field(default_factory=dict)  # id -> its name in the store, once asked
     gone: set[Ref] = field(default_factory=set)  # erased, of those that were asked for by ref
 
     def get(self, user_id: str) -> Person | None:
@@ -77,7 +78,10 @@ class People:
         return user_id
 
     def refs(self, user_id: str) -> Ref:
-        return self.store.ref(user_id)
+        ref = self.hashed.get(user_id)
+        if ref is None:
+            ref = self.hashed[user_id] = self.store.ref(user_id)
+        return ref
 
     def freeze(self, user_id: str, target: str, person: Person) -> Frozen:
         """From now on `user_id` is `target`."""
@@ -123,7 +127,7 @@ async def load(
     for _ in range(MAX_HOPS):
         if not wanted and not first:
             break
-        refs = {user_id: store.ref(user_id) for user_id in wanted}
+        refs = {user_id: people.refs(user_id) for user_id in wanted}
         read: Read = await store.read(
             list(refs.values()), fences=fences if first else (), catalog_seq=catalog_seq if first else None
         )
