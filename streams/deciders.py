@@ -40,20 +40,36 @@ async def read_rules(store: Store) -> tuple[Rules, bytes | None]:
 
 
 async def read_stats(store: Store, *, now: float) -> Stats:
-    """Everything that all source partitions have learnt, and the prior."""
-    return merge([*(Stats.decode(data) for data in (await store.policy(POLICY)).values()), prior(now)])
+    """Everything that all source partitions have learnt, and the prior. What does not decode is left out: that is said."""
+    parts = [prior(now)]
+    for (topic, partition), data in sorted(
+        (await store.policy(POLICY)).items()
+    ):  # in one order, so that workers agree to the bit
+        try:
+            parts.append(Stats.decode(data))
+        except PipelineError as error:
+            log.error("policy statistics of %s[%d] are left out: %s", topic, partition, error)
+    return merge(parts)
 
 
 async def read_deciders(store: Store, *, now: float, weigh_pending: bool) -> Deciders:
     """What the workers decide by from now on, kept under its version."""
-    rules, _ = await read_rules(store)
+    try:
+        rules, _ = await read_rules(store)
+        champion_is, challenger_is = rules.known[rules.champion], rules.known.get(rules.challenger or "")
+        champion_is.policy()
+        if challenger_is is not None:
+            challenger_is.policy()
+    except (PipelineError, KeyError) as error:  # written by hand, or by a later version: messages must go on
+        log.error("the rules of the policy cannot be followed, the default decides: %s", error)
+        rules, champion_is, challenger_is = Rules(), Definition(), None
     stats = await read_stats(store, now=now)
     champion = await frozen(store, rules.frozen) if rules.frozen is not None else None
     if champion is None:
-        champion = believe(stats, rules.known[rules.champion], now=now, weigh_pending=weigh_pending)
+        champion = believe(stats, champion_is, now=now, weigh_pending=weigh_pending)
     challenger = None
-    if rules.challenger is not None:
-        challenger = believe(stats, rules.known[rules.challenger], now=now, weigh_pending=weigh_pending)
+    if challenger_is is not None:
+        challenger = believe(stats, challenger_is, now=now, weigh_pending=weigh_pending)
     for one in (champion, challenger):
         if one is not None and one.version != rules.frozen:
             await keep(store, one, ttl_s=SNAPSHOT_TTL_S)

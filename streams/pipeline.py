@@ -288,7 +288,11 @@ class Pipeline:
             # offsets first: statistics read later can only include more, and then the compare-and-set refuses
             offset = (await self.store.policy_offsets(POLICY)).get(source, -1)
             data = (await self.store.policy(POLICY)).get(source)
-            self.stats[source] = (offset, Stats.decode(data) if data else Stats())
+            try:
+                self.stats[source] = (offset, Stats.decode(data) if data else Stats())
+            except ShapeError as error:  # of another version: learning starts anew, answers must go on
+                log.error("policy statistics of %s[%d] start anew: %s", *source, error)
+                self.stats[source] = (offset, Stats())
         return self.stats[source]
 
 

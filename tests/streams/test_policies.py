@@ -89,6 +89,20 @@ async def test_a_frozen_policy_decides_the_same_whatever_comes_in() -> None:
     assert thawed.champion.version != before.champion.version
 
 
+async def test_rules_and_statistics_that_nobody_can_read_stop_no_message(caplog: pytest.LogCaptureFixture) -> None:
+    shop = await a_shop_that_decided()
+    await shop.store.policies.put_rules("slate", b"\x01junk", expected=None)
+    await shop.store.put_policy("slate", "conversion", 0, expected_offset=-1, offset=-1, data=b"of another version")
+    shop.now += 10
+
+    deciders = await read_deciders(shop.store, now=shop.now, weigh_pending=False)
+    await shop.feed("conversion", order("shopper-1", "1", at=shop.now))
+
+    assert deciders.of("ana").definition == Definition()
+    assert {record.message.split(" ")[0] for record in caplog.records} == {"the", "policy"}
+    assert (await shop.store.policy_offsets("slate"))["conversion", 0] == 0
+
+
 async def test_two_who_change_the_rules_at_once_do_not_overwrite_each_other() -> None:
     store = MemoryStore()
 
