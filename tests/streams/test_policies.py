@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +14,11 @@ from models.policies import POLICIES, Definition
 from schemas.errors import SettingsError
 from streams.cli import parser
 from streams.deciders import read_deciders, read_rules
-from streams.policies import Ruling, as_json, change, tell, unproven
+from streams.policies import Ruling, as_json, change, run_policy, tell, unproven
 from streams.policy_options import RULES
 from streams.store import Store
 from streams.store.memory import MemoryStore
-from tests.streams.shop import NOW
+from tests.streams.shop import NOW, SETTINGS
 from tests.streams.test_decisions import a_shop_that_decided, order
 
 
@@ -127,3 +129,19 @@ def test_a_challenger_of_whom_nothing_is_said_has_the_settings_of_the_champion()
 async def test_a_setting_that_is_no_number_is_named() -> None:
     with pytest.raises(SettingsError, match="name=number, got 'width=wide'"):
         await do(MemoryStore(), "challenge", "bold", "--set", "width=wide")
+
+
+@pytest.mark.redis
+async def test_the_command_changes_the_rules_in_redis_and_prints_them(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = replace(SETTINGS, redis=redis_url, prefix="policy-command")
+
+    await run_policy(asked("challenge", "bold", "--set", "width=0.8", "--share", "0.25", "--why", "to see"), settings)
+    await run_policy(asked("freeze"), settings)
+    capsys.readouterr()
+    status = await run_policy(asked("list", "--json"), settings)
+
+    told = json.loads(capsys.readouterr().out)
+    assert status == 0
+    assert (told["champion"], told["challenger"], told["share"]) == ("thompson", "bold", 0.25)
+    assert told["known"]["bold"]["settings"] == {"width": 0.8}
+    assert [entry["what"] for entry in told["trail"]] == ["challenge", "freeze"]
