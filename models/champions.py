@@ -6,8 +6,11 @@ nothing. Which shoppers a challenger decides for is sticky and salted with its n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from models.bandit import FACTORS
 from models.holdout import bucket
 from models.policies import Definition
 from schemas.errors import PipelineError
@@ -24,7 +27,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the trail."""
 
     at: float
-    what: str  # challenge, withdraw, promote, rollback, freeze, thaw
+    what: str  # challenge, withdraw, promote, rollback, freeze, thaw, pause, resume
     name: str
     why: str
 
@@ -38,6 +41,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     known: dict[str, Definition] = msgspec.field(default_factory=lambda: {"thompson": Definition()})
     before: list[str] = []  # earlier champions, the last one last
     frozen: str | None = None  # version of the snapshot that the champion is held at
+    paused: dict[str, list[str]] = {}  # factor -> arms that nobody takes for now
     trail: list[Change] = []
 
     def decides_for(self, user_id: str) -> str:
@@ -45,6 +49,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         if self.challenger is None or bucket(user_id, salt=f"challenger:{self.challenger}") >= self.share:
             return self.champion
         return self.challenger
+
+    def open_arms(self, factor: str, arms: Sequence[str]) -> tuple[str, ...]:
+        """Those of `arms` that are not paused; all of them where none would be left: a message needs some tone."""
+        paused = self.paused.get(factor, ())
+        return tuple(arm for arm in arms if arm not in paused) or tuple(arms)
 
     def encode(self) -> bytes:
         return b"\x01" + msgspec.json.encode(self)
@@ -108,6 +117,27 @@ def thaw(rules: Rules, *, at: float, why: str) -> Rules:
     if rules.frozen is None:
         raise ChampionError("the policy is not frozen")
     return _after(rules, at, "thaw", rules.frozen, why, frozen=None)
+
+
+def pause(rules: Rules, factor: str, arm: str, *, at: float, why: str) -> Rules:
+    """Nobody takes this arm from now on: it brings complaints, or the shop does not like it."""
+    known = FACTORS.get(factor, ())
+    if arm not in known:
+        raise ChampionError(
+            f"{factor}/{arm} is no arm; arms are {', '.join(f'{f}/{one}' for f in FACTORS for one in FACTORS[f])}"
+        )
+    paused = sorted({*rules.paused.get(factor, ()), arm})
+    if len(paused) == len(known):
+        raise ChampionError(f"{factor}/{arm} is the last arm of {factor} that is open")
+    return _after(rules, at, "pause", f"{factor}/{arm}", why, paused={**rules.paused, factor: paused})
+
+
+def resume(rules: Rules, factor: str, arm: str, *, at: float, why: str) -> Rules:
+    """The arm may be taken again."""
+    left = [one for one in rules.paused.get(factor, ()) if one != arm]
+    if len(left) == len(rules.paused.get(factor, ())):
+        raise ChampionError(f"{factor}/{arm} is not paused")
+    return _after(rules, at, "resume", f"{factor}/{arm}", why, paused={**rules.paused, factor: left})
 
 
 def _after(rules: Rules, at: float, what: str, name: str, why: str, **changes: object) -> Rules:

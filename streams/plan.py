@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from models.bandit import Posterior
 from models.campaigns import Campaign, Definitions
 from models.catalog import Catalogue
+from models.champions import Rules
 from models.copy.links import Links
 from models.copy.pool import Variant
 from models.holdout import Holdouts
@@ -66,6 +67,7 @@ class Plan:
     decision_id: str
     at: float
     posterior: Posterior  # of the policy that decides for this shopper
+    rules: Rules  # who decides, and which arms are paused
 
     @property
     def user_id(self) -> str:

@@ -1,4 +1,4 @@
-"""`headrace policy list|challenge|withdraw|promote|rollback|freeze|thaw`: who decides, for whom, and since when.
+"""`headrace policy list|challenge|withdraw|promote|rollback|freeze|thaw|pause|resume`: who decides, for whom, and since when.
 
 The rules lie in Redis; workers read them with the policy, so a change holds within a minute. Every change is a line of the
 trail, with its reason. A challenger is promoted only where a gate says that it has earned it; `--force` says so in the trail.
@@ -80,6 +80,11 @@ async def change(store: Store, args: argparse.Namespace, *, gate: Gate, now: flo
         posterior = (await read_deciders(store, now=now, weigh_pending=live)).champion
         await keep(store, posterior, ttl_s=math.inf)
         after, said = champions.freeze(rules, posterior.version, at=now, why=why), f"frozen at {posterior.version}"
+    elif args.action in ("pause", "resume"):
+        factor, _, arm = args.arm.partition("/")
+        done = champions.pause if args.action == "pause" else champions.resume
+        after = done(rules, factor, arm, at=now, why=why)
+        said = f"{args.arm} is {'paused' if args.action == 'pause' else 'open again'}"
     else:
         after, said = champions.thaw(rules, at=now, why=why), f"{rules.champion} learns again"
     if not await store.policies.put_rules(POLICY, after.encode(), expected=stored):
@@ -110,6 +115,9 @@ def tell(rules: Rules) -> list[str]:
         lines.append(f"{name:<16}{role:<18}{one.rule:<10}{one.floor:>6.0%}{one.kin:>7g}{one.own:>7g}  {settings}".rstrip())
     if rules.frozen is not None:
         lines.append(f"The champion is frozen at {rules.frozen}.")
+    paused = [f"{factor}/{arm}" for factor, arms in sorted(rules.paused.items()) for arm in arms]
+    if paused:
+        lines.append(f"Paused: {', '.join(paused)}.")
     for entry in rules.trail[-10:]:
         when = datetime.fromtimestamp(entry.at, UTC).strftime("%Y-%m-%d %H:%M")
         lines.append(f"{when}  {entry.what} {entry.name}" + (f": {entry.why}" if entry.why else ""))

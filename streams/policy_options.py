@@ -14,6 +14,8 @@ ACTIONS = {
     "rollback": "the champion before this one decides again",
     "freeze": "the champion decides by what it believes now, whatever comes in",
     "thaw": "the champion learns again",
+    "pause": "nobody takes this arm for now",
+    "resume": "this arm may be taken again",
 }
 
 
@@ -27,6 +29,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             continue
         if name in ("challenge", "promote"):
             one.add_argument("name")
+        if name in ("pause", "resume"):
+            one.add_argument("arm", help="factor/arm, as in tone/playful")
         if name == "challenge":
             one.add_argument("--share", type=float, default=0.1, help="of the shoppers, at most 0.5 (default: 0.1)")
             one.add_argument("--rule", choices=RULES, default="thompson")

@@ -23,7 +23,8 @@ def draw(
     held: Mapping[str, Choice],
 ) -> Choice:
     """The choice that was made before a crash, as long as its arm is still open; else a new one. A message must not change its channel."""
-    drawn = plan.posterior.choose(factor, arms, context, rng)
+    eligible = plan.rules.open_arms(factor, plan.posterior.factors[factor] if arms is None else arms)
+    drawn = plan.posterior.choose(factor, eligible, context, rng)
     before = held.get(factor)
     return drawn if before is None or before.arm not in drawn.propensities else before
 

@@ -71,6 +71,7 @@ async def content(due: Sequence[Timer], state: ContentState, *, now: float) -> E
             decision_id=decision_id_for(campaign.name, pending, person.user_id),
             at=parse_iso(trigger.at),
             posterior=state.deciders.of(person.user_id),
+            rules=state.deciders.rules,
         )
         leave = _decide(effects, state, plan, now=now)
         person.profile.decided[campaign.name] = plan.decision_id

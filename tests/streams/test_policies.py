@@ -18,7 +18,7 @@ from streams.policies import Ruling, as_json, change, run_policy, tell, unproven
 from streams.policy_options import RULES
 from streams.store import Store
 from streams.store.memory import MemoryStore
-from tests.streams.shop import NOW, SETTINGS
+from tests.streams.shop import NOW, SETTINGS, Shop, identify
 from tests.streams.test_decisions import a_shop_that_decided, order
 
 
@@ -44,6 +44,30 @@ async def test_a_challenger_decides_for_its_share_of_the_workers_shoppers() -> N
     assert rules == {"thompson", "greedy"}
     assert {deciders.of(f"s{i}").floor for i in range(30)} == {0.05, 0.1}
     assert await shop.store.policies.snapshot("slate", deciders.champion.version) is not None
+
+
+async def test_a_paused_arm_is_taken_by_nobody_until_it_is_open_again() -> None:
+    shop = await Shop().stocked()
+    await do(shop.store, "pause", "tone/warm", "--why", "complaints")
+    await do(shop.store, "pause", "channel/push")
+    await shop.feed(
+        "identity", *(identify(f"u{i}", at=NOW - 9, mid=f"i{i}", email_consent=True, push_consent=True) for i in range(20))
+    )
+    shop.now += 3_000
+    await shop.fire()
+
+    factors = [one.factors for one in shop.messages("decisions") if one.factors]
+    with pytest.raises(ChampionError, match="last arm of channel"):
+        await do(shop.store, "pause", "channel/email")
+    with pytest.raises(ChampionError, match="tone/rude is no arm"):
+        await do(shop.store, "pause", "tone/rude")
+    said = await do(shop.store, "resume", "tone/warm")
+
+    assert len(factors) >= 20
+    assert {one["tone"].arm for one in factors} == {"plain", "playful"}
+    assert {frozenset(one["channel"].propensities) for one in factors} == {frozenset({"email"})}
+    assert said == "tone/warm is open again"
+    assert "Paused: channel/push." in tell((await read_rules(shop.store))[0])
 
 
 async def test_nobody_is_promoted_without_evidence_and_force_is_written_down() -> None:
