@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection
 from typing import Final
 
@@ -15,6 +16,11 @@ from models.profile import Profile
 
 SURFACE: Final = "basket"  # of a list that nobody saw: what will be bought next
 NEGATIVES: Final = 150  # candidates that were not bought, drawn anew for every order
+
+
+def draw_for(message_id: str) -> np.random.Generator:
+    """Which candidates stand for those that were not bought depends on the order alone: a repeat draws the same."""
+    return np.random.default_rng(zlib.crc32(message_id.encode()))
 
 
 def order_example(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -65,7 +65,7 @@ class Tallies:
         for a in {a for a, _ in counts.pairs}:
             held = self._pairs[a]
             if len(held) > NEIGHBOURS_KEPT + NEIGHBOURS_SLACK:
-                self._pairs[a] = dict(sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))[:NEIGHBOURS_KEPT])
+                self._pairs[a] = dict(heaviest(held, NEIGHBOURS_KEPT))
 
     def world(self, anchors: Iterable[str], *, now: float) -> World:
         """Everything a list needs, as of now."""
@@ -86,10 +86,13 @@ class Tallies:
         near = self._near.get(product_id)
         if near is None:
             held = self._pairs.get(product_id, {})
-            near = self._near[product_id] = near_of(
-                self.catalogue, sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))[:NEIGHBOURS]
-            )
+            near = self._near[product_id] = near_of(self.catalogue, heaviest(held, NEIGHBOURS))
         return near
+
+
+def heaviest(weights: Mapping[str, float], n: int) -> list[tuple[str, float]]:
+    """Heaviest first; equal weights by id, last first, as the store has them: an order of two products weighs both alike."""
+    return sorted(weights.items(), key=lambda pair: (pair[1], pair[0].encode()), reverse=True)[:n]
 
 
 def near_of(catalogue: Catalogue, ranked: Iterable[tuple[str, float]]) -> Near:

@@ -17,7 +17,7 @@ from models.bandit import Stats
 from models.campaigns import Campaign
 from models.catalog import Catalogue
 from models.examples import Example, decode_example
-from models.lessons import order_example
+from models.lessons import draw_for, order_example
 from models.profile import Profile
 from models.rewards import Values
 from schemas.codec import decode, decode_message
@@ -50,7 +50,7 @@ from streams.stages.feedback import WINDOW_S, FeedbackState, feedback
 from streams.stages.interest import InterestState, Teach, interest, text_of
 from streams.stages.learn import Learner, Lesson, learn
 from streams.stages.privacy import PrivacyState, people_of, privacy
-from streams.stages.recommend import RecommendState, recommend_stage, rng_for
+from streams.stages.recommend import RecommendState, recommend_stage
 from streams.store import Store
 from streams.waits import Waiting
 from streams.world import WorldReader
@@ -328,14 +328,14 @@ async def _teacher(self: Pipeline, facts: Sequence[Fact], people: People, *, now
         return None
     world = await self.world.read([person.profile for person in buyers], now=now)
 
-    def teach(profile: Profile, order: OrderCompleted, at: float) -> Example | None:
+    def teach(profile: Profile, order: OrderCompleted, fact: Fact) -> Example | None:
         return order_example(
             profile,
             self.catalogue,
             world,
             bought={line.product_id for line in order.products},
-            at=at,
-            rng=rng_for("example", order.order_id, profile.user_id),
+            at=fact.at,
+            rng=draw_for(fact.message_id),
         )
 
     return teach

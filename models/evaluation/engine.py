@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from models.catalog import Catalogue
 from models.counting import count, follow, no_counts, products_of
 from models.examples import Example
 from models.features import features
-from models.lessons import lesson
+from models.lessons import draw_for, lesson
 from models.profile import Profile, apply, blank
 from models.ranker import Ranker, first_ranker
 from models.recommend import Pick, recommend
@@ -121,8 +120,8 @@ class Engine:
         if not isinstance(fact.body, OrderCompleted):
             return None
         scene = self.scene(fact.person, fact.at)
-        rng = np.random.default_rng(zlib.crc32(fact.message_id.encode()))
-        return lesson(scene, self.pool(scene), bought=[line.product_id for line in fact.body.products], rng=rng)
+        bought = [line.product_id for line in fact.body.products]
+        return lesson(scene, self.pool(scene), bought=bought, rng=draw_for(fact.message_id))
 
     def suggest(
         self,

@@ -50,7 +50,7 @@ RECOMMEND_ON: Mapping[type, str] = {
     ProductAddedToWishlist: "product_wishlisted",
 }
 
-Teach = Callable[[Profile, OrderCompleted, float], Example | None]  # profile before the order, order, when
+Teach = Callable[[Profile, OrderCompleted, Fact], Example | None]  # the profile is that before the order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ def _teach(effects: Effects, teach: Teach, person: Person, fact: Fact, order: Or
     if person.profile.seen_at > fact.at:
         effects.count("example_out_of_time")  # the profile knows of later events: it is not what was known then
         return
-    lesson = teach(person.profile, order, fact.at)
+    lesson = teach(person.profile, order, fact)
     if lesson is None:
         effects.count("example_without_candidates")
         return
