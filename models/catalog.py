@@ -258,7 +258,7 @@ class Catalogue:
 
     def at(self, row: int) -> Item:
         """The item of a row that is used."""
-        return self._items[self._name(row)]
+        return self._items[self.name_of(row)]
 
     def number_of(self, category: str) -> int:
         """Of a category path, -1 where no item has it."""
@@ -312,7 +312,7 @@ class Catalogue:
         best = np.flatnonzero(scores >= kth - ALIKE)
         scores[best] = np.round(scores[best], 6)  # the last bits depend on where a row lies
         best = best[np.lexsort((self._lot[rows[best]], -scores[best]))][:k]
-        return [(self._name(int(rows[i])), float(scores[i])) for i in best]
+        return [(self.name_of(int(rows[i])), float(scores[i])) for i in best]
 
     def arrivals(self, k: int, *, since: float, until: float, exclude: Collection[str] = ()) -> list[str]:
         """Up to `k` allowed products in stock that came on sale in between, newest first."""
@@ -320,7 +320,7 @@ class Catalogue:
         allowed = self._allowed(category=None, price_range=None, in_stock=True, exclude=exclude)
         rows = np.flatnonzero(allowed & (self._released[:n] >= since) & (self._released[:n] <= until))
         order = np.lexsort((self._lot[rows], -self._released[rows]))[:k]
-        return [self._name(int(row)) for row in rows[order]]
+        return [self.name_of(int(row)) for row in rows[order]]
 
     def lot(self, k: int, *, salt: int, category: str | None = None, exclude: Collection[str] = ()) -> list[str]:
         """`k` allowed products in stock by lot: the salt decides, and every replica draws the same."""
@@ -330,7 +330,7 @@ class Catalogue:
         if k < len(rows):
             first = np.argpartition(drawn, k)[:k]
             rows, drawn = rows[first], drawn[first]
-        return [self._name(int(row)) for row in rows[np.argsort(drawn, kind="stable")]]
+        return [self.name_of(int(row)) for row in rows[np.argsort(drawn, kind="stable")]]
 
     def _allowed(
         self, *, category: str | None, price_range: tuple[float, float] | None, in_stock: bool, exclude: Collection[str]
@@ -350,7 +350,8 @@ class Catalogue:
                 allowed[row] = False
         return allowed
 
-    def _name(self, row: int) -> str:
+    def name_of(self, row: int) -> str:
+        """The product of a row that is used. Raises ShapeError for an empty one."""
         product_id = self._id[row]
         if product_id is None:
             raise ShapeError(f"row {row} of the catalogue has no item")

@@ -145,7 +145,7 @@ def _list(
             odds[drawn] = chance * share
             del chosen[-1]
             chosen.insert(int(rng.integers(min(FIRST_EXPLORED - 1, len(chosen)), len(chosen) + 1)), drawn)
-    at = {scene.catalogue.at(int(found.rows[i])).product_id: i for i in [*chosen, *fixed]}
+    at = {scene.catalogue.name_of(int(found.rows[i])): i for i in [*chosen, *fixed]}
     ids = {i: product_id for product_id, i in at.items()}
     final = [at[one] for one in placed([ids[i] for i in chosen], pins, n)]
     scores = ranker.rank(rows[final])
@@ -180,10 +180,10 @@ def _open(scene: Scene, rules: SurfaceRules, found: Pool) -> npt.NDArray[np.bool
     if rules.mode != "mixed":
         keep &= had == (rules.mode == "replenishment")
     if had.any():
-        early = shopper.rows[~may_return(shopper)]
-        for i in np.flatnonzero(keep & np.isin(found.rows, early)):
-            replenishable = scene.catalogue.at(int(found.rows[i])).attributes.get("replenishable") is True
-            keep[i] = replenishable and float(shopper.since[shopper.rows == found.rows[i]][0]) >= USED_UP_D
+        may = may_return(shopper)
+        for i in np.flatnonzero(~may & (shopper.since >= USED_UP_D)):
+            may[i] = scene.catalogue.at(int(shopper.rows[i])).attributes.get("replenishable") is True
+        keep &= ~np.isin(found.rows, shopper.rows[~may])
     return keep
 
 
@@ -228,7 +228,8 @@ def _considered(
         if len(kept) == most:
             break
     if len(kept) < n:
-        kept = sorted([*kept, *spare], key=lambda i: int(np.flatnonzero(ranked == i)[0]))
+        either = {*kept, *spare}
+        kept = [int(i) for i in ranked if int(i) in either]
     return np.array(kept, dtype=np.int64)
 
 

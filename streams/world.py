@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.candidates import Base, Near, Scene, World
-from models.candidates.co_visit import anchors
 from models.candidates.likely import base_of
 from models.catalog import Catalogue
 from models.nearest import Nearest
@@ -84,7 +83,7 @@ class WorldReader:
 
     async def _neighbours(self, scenes: Sequence[Scene], *, now: float) -> dict[str, Near]:
         """What goes with what these shoppers turned to last."""
-        wanted = dict.fromkeys(product_id for scene in scenes for product_id, _ in anchors(scene))
+        wanted = dict.fromkeys(product_id for scene in scenes for product_id in scene.anchors)
         asked = [one for one in wanted if one not in self._near or self._near[one][0] <= now - self.fresh_s]
         if asked:
             if len(self._near) > KEPT:

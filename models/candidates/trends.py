@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from models.candidates.world import NOTHING, Candidate, Found, Scene
 
@@ -21,19 +22,26 @@ def trending(scene: Scene) -> Found:
     liked = [scene.catalogue.number_of(name) for name in scene.profile.top_categories(CATEGORIES)]
     heat = base.heat[base.active]
     of = scene.columns.category[base.active]
-    found: dict[int, float] = {}
-    for number in [*(one for one in liked if one >= 0), None]:
-        rows = base.active if number is None else base.active[of == number]
-        weights = heat if number is None else heat[of == number]
-        if not len(rows):
-            continue
-        best = np.argpartition(-weights, min(KEPT, len(rows)) - 1)[:KEPT]
-        top = float(weights[best].max())
-        for i in best:
-            if weights[i] > 0.0:
-                score = float(weights[i]) / top * (EVERYWHERE if number is None else 1.0)
-                found[int(rows[i])] = max(score, found.get(int(rows[i]), 0.0))
-    return Found(np.array(list(found), dtype=np.int64), np.array(list(found.values()), dtype=np.float32))
+    lists = [_hottest(base.active, heat, EVERYWHERE)]
+    for number in liked:
+        if number >= 0:
+            mine = np.flatnonzero(of == number)
+            lists.append(_hottest(base.active[mine], heat[mine], 1.0))
+    rows, scores = np.concatenate([one.rows for one in lists]), np.concatenate([one.scores for one in lists])
+    order = np.lexsort((scores, rows))  # of several scores of an item the highest comes last
+    last = np.concatenate([rows[order][1:] != rows[order][:-1], [True]]) if len(rows) else np.zeros(0, dtype=bool)
+    return Found(rows[order][last], scores[order][last])
+
+
+def _hottest(rows: npt.NDArray[np.int64], heat: npt.NDArray[np.float32], worth: float) -> Found:
+    """At most KEPT of these rows, scored beside the hottest."""
+    if not len(rows):
+        return NOTHING
+    best = np.argpartition(-heat, KEPT - 1)[:KEPT] if len(rows) > KEPT else np.arange(len(rows))
+    best = best[heat[best] > 0.0]
+    if not len(best):
+        return NOTHING
+    return Found(rows[best], heat[best] * np.float32(worth / float(heat[best].max())))
 
 
 def explain_trending(scene: Scene, row: int, score: float) -> Candidate:

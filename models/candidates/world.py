@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,17 @@ import numpy.typing as npt
 from models.candidates.shopper import Shopper, seen
 from models.catalog import Catalogue, Columns
 from models.nearest import Nearest
-from models.profile import Profile
+from models.profile import WEIGHTS, Profile
 from models.statistics import Statistics
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
+
+NO_ROWS: Final = np.zeros(0, dtype=np.int64)
+NO_SCORES: Final = np.zeros(0, dtype=np.float32)
+ANCHORS: Final = 36  # products asked about
+LOOKED_HALF_LIFE_D: Final = 1.0  # of an anchor that was looked at
+BOUGHT_HALF_LIFE_D: Final = 30.0  # of one that was bought
 
 
 class Counters(Protocol):
@@ -81,6 +87,37 @@ class Scene:
     def shopper(self) -> Shopper:
         return seen(self.profile, self.catalogue, self.now)
 
+    @cached_property
+    def anchors(self) -> dict[str, float]:
+        """Products to ask "what goes with this" about, each with its weight: what was turned to last, then what was bought last."""
+        found: dict[str, float] = {}
+        for product_id, at, action in self.profile.recent:
+            half_life_d = BOUGHT_HALF_LIFE_D if action == "purchase" else LOOKED_HALF_LIFE_D
+            days = max(0.0, self.now - at) / 86_400.0
+            found[product_id] = WEIGHTS.get(action, 1.0) ** 0.5 * 0.5 ** min(60.0, days / half_life_d)
+        shopper = self.shopper
+        weights = WEIGHTS["purchase"] ** 0.5 * 0.5 ** np.minimum(60.0, shopper.since / BOUGHT_HALF_LIFE_D)
+        for i in np.lexsort((-shopper.long, shopper.since))[:ANCHORS]:
+            if len(found) >= ANCHORS:
+                break
+            found.setdefault(self.catalogue.name_of(int(shopper.rows[i])), float(weights[i]))
+        return found
+
+    @cached_property
+    def together(self) -> tuple[Rows, Scores, list[str], Rows]:
+        """What goes with the anchors: rows (k,), their weights (k,), the anchors that have neighbours (a,), which points where (k,)."""
+        known = [
+            (product_id, near) for product_id in self.anchors if (near := self.world.near.get(product_id)) and len(near.rows)
+        ]
+        if not known:
+            return NO_ROWS, NO_SCORES, [], NO_ROWS
+        return (
+            np.concatenate([near.rows for _, near in known]),
+            np.concatenate([near.shares * np.float32(self.anchors[product_id]) for product_id, near in known]),
+            [product_id for product_id, _ in known],
+            np.repeat(np.arange(len(known)), [len(near.rows) for _, near in known]),
+        )
+
 
 class Found(NamedTuple):
     """What a source suggests: rows (k,) each once, scores (k,) from 0 to 1."""
@@ -89,7 +126,7 @@ class Found(NamedTuple):
     scores: Scores
 
 
-NOTHING = Found(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+NOTHING = Found(NO_ROWS, NO_SCORES)
 
 
 @dataclass(frozen=True, kw_only=True)

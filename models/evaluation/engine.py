@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.candidates import SOURCES, Pool, Scene, pool
-from models.candidates.co_visit import anchors
 from models.catalog import Catalogue
 from models.counting import count, follow, no_counts, products_of
 from models.examples import Example
@@ -69,7 +68,7 @@ class Engine:
     def scene(self, user_id: str, at: float) -> Scene:
         """The shopper and the world at `at`."""
         bare = Scene(profile=self.profile(user_id), catalogue=self.catalogue, world=self.tallies.world((), now=at), now=at)
-        asked = [product_id for product_id, _ in anchors(bare)]
+        asked = list(bare.anchors)
         scene = Scene(profile=bare.profile, catalogue=self.catalogue, world=self.tallies.world(asked, now=at), now=at)
         scene.__dict__["shopper"] = bare.shopper
         return scene
