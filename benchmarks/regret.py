@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -119,6 +121,28 @@ def job(name: str, setting: str, seed: int, rounds: int) -> Run:
     return play(METHODS[name][setting](one.features, seed), one)
 
 
+class Ledger:
+    """Runs that are done, in a file of JSON lines, so that a long comparison can be stopped and taken up again."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.done: dict[tuple[str, str, int, int], Run] = {}
+        if path is not None and path.exists():
+            for line in path.read_text().splitlines():
+                *key, found = json.loads(line)
+                self.done[key[0], key[1], key[2], key[3]] = Run(**found)
+
+    def run(self, pool: ProcessPoolExecutor, tasks: Sequence[tuple[str, str, int, int]]) -> list[Run]:
+        """Those that are missing, each written down as it ends."""
+        missing = [task for task in tasks if task not in self.done]
+        for task, found in zip(missing, pool.map(job, *zip(*missing, strict=True)) if missing else (), strict=True):
+            self.done[task] = found
+            if self.path is not None:
+                with self.path.open("a") as file:
+                    file.write(json.dumps([*task, asdict(found)]) + "\n")
+        return [self.done[task] for task in tasks]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     names = [
@@ -130,31 +154,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}")
     print(f"{args.rounds} rounds; tuned on {args.tune_seeds} seeds, reported on {args.seeds} others\n", flush=True)
     with ProcessPoolExecutor(args.jobs) as pool:
-        chosen = {name: tune(pool, name, args) for name in names}
-        runs = {
-            name: list(pool.map(job, *zip(*[(name, chosen[name], seed, args.rounds) for seed in range(args.seeds)], strict=True)))
-            for name in names
-        }
+        ledger = Ledger(args.log)
+        chosen = {name: tune(pool, ledger, name, args) for name in names}
+        tasks = [(name, chosen[name], seed, args.rounds) for seed in range(args.seeds) for name in names]
+        found = dict(zip(tasks, ledger.run(pool, tasks), strict=True))
+        runs = {name: [found[name, chosen[name], seed, args.rounds] for seed in range(args.seeds)] for name in names}
     print(f"\n{'':<22}{'setting':<30}{'lost':>7}{'sd':>7}{'least p':>9}{'mean weight':>13}{'s':>7}")
     means: dict[str, float] = {}
-    for name, found in sorted(runs.items(), key=lambda pair: np.mean([run.loss for run in pair[1]])):
-        losses = [run.loss for run in found]
+    for name, held in sorted(runs.items(), key=lambda pair: np.mean([run.loss for run in pair[1]])):
+        losses = [run.loss for run in held]
         means[name] = float(np.mean(losses))
-        weight = f"{np.mean([run.weight for run in found]):13.3f}" if found[0].least > 0 else f"{'no log':>13}"
+        weight = f"{np.mean([run.weight for run in held]):13.3f}" if held[0].least > 0 else f"{'no log':>13}"
         print(
             f"{name:<22}{chosen[name]:<30}{means[name]:7.3f}{np.std(losses, ddof=1) if len(losses) > 1 else 0:7.3f}"
-            f"{min(run.least for run in found):9.4f}{weight}{np.mean([run.seconds for run in found]):7.1f}"
+            f"{min(run.least for run in held):9.4f}{weight}{np.mean([run.seconds for run in held]):7.1f}"
         )
-    return verdict(means, {name: found[0].usable for name, found in runs.items()}, runs)
+    return verdict(means, {name: held[0].usable for name, held in runs.items()}, runs)
 
 
-def tune(pool: ProcessPoolExecutor, name: str, args: argparse.Namespace) -> str:
+def tune(pool: ProcessPoolExecutor, ledger: Ledger, name: str, args: argparse.Namespace) -> str:
     """The setting with the least loss on seeds that are not reported."""
     settings = list(METHODS[name])
     if len(settings) == 1:
         return settings[0]
     tasks = [(name, setting, 100 + seed, args.rounds) for setting in settings for seed in range(args.tune_seeds)]
-    found = list(pool.map(job, *zip(*tasks, strict=True)))
+    found = ledger.run(pool, tasks)
     means = {
         setting: float(np.mean([run.loss for task, run in zip(tasks, found, strict=True) if task[1] == setting]))
         for setting in settings
@@ -185,6 +209,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=10, help="reported")
     parser.add_argument("--tune-seeds", type=int, default=4)
+    parser.add_argument("--log", type=Path, help="file of runs that are done: a stopped comparison is taken up again")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--only", default="", help="parts of names, comma-separated; thompson must be among them")
     parser.add_argument("--not", dest="without", default="", help="parts of names to leave out")
