@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from streams.eval_options import add_options
 from streams.policy_options import add_options as policy_options
@@ -29,6 +30,18 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("writer", help="keep the pool of copy warm: the language model writes, the verifier chooses")
     commands.add_parser("api", help="answer with recommendations over HTTP, by the same code as the recommend stage")
+    voice = commands.add_parser("voice", help="teach the language model how the shop speaks").add_subparsers(
+        dest="action", required=True
+    )
+    taught = voice.add_parser("train", help="train a voice on approved copy, JSON lines, and show what it changed")
+    taught.add_argument(
+        "file", type=Path, help='one message a line: {"about", "tone", "parts": {...}}, what is about the product in [brackets]'
+    )
+    taught.add_argument("--out", default="voice", metavar="DIR", help="where the adapter goes (default: voice)")
+    taught.add_argument("--rounds", type=int, default=3, help="passes over the corpus at most (default: 3)")
+    taught.add_argument("--seed", type=int, default=1)
+    taught.add_argument("--threads", type=int, default=1, help="more is faster only where nothing else runs (default: 1)")
+
     commands.add_parser("topics", help="create the topics that are missing")
 
     dlq = commands.add_parser("dlq", help="read and replay dead letters").add_subparsers(dest="action", required=True)
@@ -104,6 +117,10 @@ def run(args: argparse.Namespace, settings: object) -> int:
         from streams.api.process import run_api
 
         return run_api(settings)
+    if args.command == "voice":
+        from streams.voice import run_voice
+
+        return run_voice(args, settings)
     if args.command == "topics":
         from streams.broker import ensure_topics
 

@@ -86,7 +86,7 @@ def tidy(text: str, task: str, language: str) -> str:
     if task in PHRASES:
         line = re.split(r"[.!?;:。！？；：]", line)[0].strip(' ,，"-')
         first = line.split(" ")[0]
-        if language == "en" and first.lower() != first and first.lower() in vocabulary() and first not in grammar()["named"]:
+        if language == "en" and line and first not in grammar()["named"]:
             line = line[0].lower() + line[1:]
         return line
     if ended := re.match(r".+?[.!?。！？](?=\s|$|[\u3400-\u9fff])", line):

@@ -26,6 +26,7 @@ FIRST_DAYS_MASS: Final = 12.0  # weight of everything seen: about ten looks
 SAVER_SHARE: Final = 0.5  # of the interest that is in reduced products
 SAVER_MASS: Final = 4.0  # of interest before that share says anything
 FAN_SHARE: Final = 0.4  # of the interest that is in one category
+SURE_FAN_SHARE: Final = 0.6
 FAN_MASS: Final = 4.0
 REGULAR_ORDERS: Final = 4
 
@@ -43,9 +44,12 @@ def segment_of(profile: Profile, item: Item | None, *, now: float) -> str:
         return "lapsed"
     if not orders and mass < FIRST_DAYS_MASS:
         return "new"
+    held = dict(shares(profile.categories, len(profile.categories))).get(category, 0.0)
+    fan = category != "" and mass * held >= FAN_MASS
+    if fan and held >= SURE_FAN_SHARE:
+        return "fan"  # whose one love is reduced today is no saver
     if mass >= SAVER_MASS and profile.discount[1] > 0.0 and profile.discount[0] / profile.discount[1] >= SAVER_SHARE:
         return "saver"
-    held = dict(shares(profile.categories, len(profile.categories)))
-    if category and mass * held.get(category, 0.0) >= FAN_MASS and held[category] >= FAN_SHARE:
+    if fan and held >= FAN_SHARE:
         return "fan"
     return "loyal" if orders >= REGULAR_ORDERS else "any"

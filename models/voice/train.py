@@ -34,8 +34,8 @@ class Plan:
     """How to train. The defaults are those of the voice that ships."""
 
     rank: int = 8
-    rate: float = 6e-4  # of AdamW, warmed up over ten steps and falling to a tenth
-    rounds: int = 4  # passes over the corpus at most
+    rate: float = 8e-4  # of AdamW, warmed up over ten steps and falling to a tenth
+    rounds: int = 3  # passes over the corpus at most
     patience: int = 1  # passes without a better held-out loss before it ends
     batch: int = 16
     dropout: float = 0.05
