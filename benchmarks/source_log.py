@@ -121,7 +121,7 @@ def behaviour(n: int, *, users: int, items: int, until: float, seed: int, broken
 
 
 def _event(place: int, at: float, *, users: int, items: int, rng: Random) -> tuple[str, dict[str, Any]]:
-    number = min(int(rng.expovariate(4.0 / users)), users - 1)  # some shoppers are busy, most are not
+    number = int(rng.expovariate(4.0 / users)) % users  # some shoppers are busy, most are not; none has more events than a person
     item = f"i{min(int(rng.expovariate(6.0 / items)), items - 1)}"
     draw = rng.random()
     if draw < 0.03:
