@@ -5,6 +5,7 @@ import pytest
 
 from models.evaluation.baselines import BuyAgain, ItemKnn, Popularity, TifuKnn
 from models.evaluation.log import Basket, EvaluationError, EventLog, in_order
+from models.evaluation.ours import Headrace
 from models.evaluation.walk import Plan, walk
 from tests.models.evaluation.evalshop import DAY_S, habits
 
@@ -14,6 +15,10 @@ START = 50 * DAY_S
 
 def everyone(products):
     return [make(products) for make in EVERY]
+
+
+def ours(log):
+    return lambda products: [Headrace(log, products, known_before=START), *everyone(products)]
 
 
 class Recorder:
@@ -39,9 +44,9 @@ def test_what_happens_later_cannot_change_an_earlier_ranking():
     later = [b for b in log.baskets if b.at >= cut]
     other = [dataclasses.replace(b, items=tuple(sorted({"p000", "p039", *b.items[:1]}))) for b in later]
 
-    truth = walk(log, everyone, plan)
-    changed = walk(in_order([*(b for b in log.baskets if b.at < cut), *other]), everyone, plan)
-    without = walk(in_order([b for b in log.baskets if b.at < cut]), everyone, plan)
+    changed, without = in_order([*(b for b in log.baskets if b.at < cut), *other]), in_order(b for b in log.baskets if b.at < cut)
+
+    truth, changed, without = (walk(each, ours(log), plan) for each in (log, changed, without))
 
     assert len(truth.trials.rows) > 50
     for name in truth.scores:

@@ -1,0 +1,21 @@
+"""The baselines with the settings that `python -m benchmarks.baselines.tune` found on the four weeks before the test weeks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.baselines.ials import Ials
+from benchmarks.logs import DAY_S
+from models.evaluation.baselines import BuyAgain, ItemKnn, Popularity, TifuKnn
+from models.evaluation.walk import Method
+
+
+def simple(products: Sequence[str], *, start: float) -> list[Method]:
+    """Every baseline but LightGBM, which needs the rows of ours. `start`: when the test begins, and iALS is first fitted."""
+    return [
+        Popularity(products, half_life_s=7 * DAY_S, new_half_life_s=DAY_S),
+        BuyAgain(products, half_life_s=60 * DAY_S, popular=30.0, popular_half_life_s=7 * DAY_S, new_half_life_s=DAY_S),
+        TifuKnn(products, group=4, within=0.97, across=0.95, neighbours=50, own=0.5, new_neighbours=150),
+        ItemKnn(products, by="basket", half_life_s=60 * DAY_S, new_half_life_s=14 * DAY_S),
+        Ials(products, first_fit=start),
+    ]
