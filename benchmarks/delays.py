@@ -43,7 +43,7 @@ WAYS: Mapping[str, str] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=20_000)
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args(argv)

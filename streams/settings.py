@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from models.rewards import Values
 from schemas.errors import SettingsError
 
 __all__ = ["SECRETS", "Settings"]
@@ -321,6 +322,10 @@ def contradictions(settings: Settings) -> list[str]:
         path: Path | None = getattr(settings, name)
         if path is not None and not path.is_file():
             problems.append(f"{variable(name)} is not a file: {path}")
+    try:
+        Values.load(settings.reward_values)
+    except SettingsError as error:
+        problems += error.problems
     if not loopback(settings.api_host) and not settings.api_token:
         problems.append(
             f"{variable('api_host')} is open to the network: set {variable('api_token')} too, or keep it on 127.0.0.1"

@@ -202,6 +202,22 @@ def test_a_snapshot_makes_every_choice_again_to_the_last_bit():
     assert again == taken
 
 
+def test_an_arm_that_was_quiet_for_long_is_explored_again():
+    stats, context = Stats(), np.zeros(DIM)
+    for turn in range(3_000):
+        stats.update("channel", "push", context, 0.0, new=True, at=NOW)
+        stats.update("channel", "email", context, float(turn % 10 == 0), new=True, at=NOW)
+    year = 365 * 86_400.0
+    for turn in range(3_000):  # e-mail went on as before
+        stats.update("channel", "email", context, float(turn % 10 == 0), new=True, at=NOW + year)
+
+    then, now = (Posterior(stats, now=at) for at in (NOW, NOW + year))
+
+    assert then.propensities("channel", context)[1] == pytest.approx(0.025, abs=1e-6)
+    assert now.propensities("channel", context)[1] > 0.2
+    assert now.beliefs("channel", context)["push"][1] > 3 * then.beliefs("channel", context)["push"][1]
+
+
 def test_one_slate_equals_its_factors_chosen_one_by_one():
     policy = Posterior(learnt(a_history()), now=NOW)
     context = a_context(np.random.default_rng(1))

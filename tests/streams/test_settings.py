@@ -180,3 +180,14 @@ def test_what_a_command_needs_is_asked_for_by_name():
         Settings().require("kafka")
 
     Settings(kafka="a:1").require("kafka")
+
+
+def test_what_outcomes_are_worth_can_be_set_and_every_mistake_is_named():
+    settings = Settings.read({"HEADRACE_REWARDS": "opened=0, complained=-8"})
+
+    assert settings.reward_values == {"opened": 0.0, "complained": -8.0}
+    with pytest.raises(SettingsError) as unknown:
+        Settings.read({"HEADRACE_REWARDS": "liked=1,revenue_cap=-1"})
+    with pytest.raises(SettingsError, match="name=number"):
+        Settings.read({"HEADRACE_REWARDS": "opened"})
+    assert len(unknown.value.problems) == 2
