@@ -19,9 +19,9 @@ def pace(client: AIOKafkaClient, *, wait_s: float = WAIT_S) -> None:
     """From now on a question that nobody answered, or that left a partition without a leader, is asked again after `wait_s`."""
     ask = client._metadata_update
 
-    async def update(cluster: ClusterMetadata, topics: Iterable[str]) -> bool:
+    async def update(cluster: ClusterMetadata, topics: Iterable[str] | None) -> bool:
         answered = bool(await ask(cluster, topics))
-        if not answered or not led(cluster, topics):
+        if not answered or not led(cluster, topics or ()):  # None: of all topics
             await asyncio.sleep(wait_s)
         return answered
 

@@ -7,6 +7,7 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.cluster import ClusterMetadata
 
+from streams.embedded import EmbeddedKafka
 from streams.publish import Publisher
 from streams.settings import Settings
 from streams.transport.pace import pace
@@ -62,3 +63,11 @@ async def test_the_producer_of_a_worker_is_paced(monkeypatch: pytest.MonkeyPatch
         await publisher.open()
 
     assert len(paced) == 1
+
+
+async def test_a_publisher_that_asks_for_all_topics_gets_an_answer() -> None:
+    with EmbeddedKafka() as kafka:
+        publisher = Publisher(Settings.read({"HEADRACE_KAFKA": kafka.address, "HEADRACE_REDIS": "redis://127.0.0.1:1/0"}))
+        await publisher.open()
+        await publisher.ping()  # /ready asks this
+        await publisher.close()
