@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "file", type=Path, help='one message a line: {"about", "tone", "parts": {...}}, what is about the product in [brackets]'
     )
     taught.add_argument("--out", default="voice", metavar="DIR", help="where the adapter goes (default: voice)")
-    taught.add_argument("--rounds", type=int, default=3, help="passes over the corpus at most (default: 3)")
+    taught.add_argument("--rounds", type=int, default=2, help="passes over the corpus at most (default: 2)")
     taught.add_argument("--seed", type=int, default=1)
     taught.add_argument("--threads", type=int, default=1, help="more is faster only where nothing else runs (default: 1)")
 
@@ -71,6 +71,15 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--html", metavar="FILE", help="write a page with pictures, too")
 
     policy_options(commands.add_parser("policy", help="who decides about messages: list, challenge, promote, roll back, freeze"))
+
+    simulate = commands.add_parser("simulate", help="a shop of simulated shoppers whose truth is known, against the report")
+    simulate.add_argument("--shoppers", type=int, default=2_000)
+    simulate.add_argument("--days", type=float, default=28.0)
+    simulate.add_argument("--seed", type=int, default=1_000)
+    simulate.add_argument("--holdout", type=float, default=0.1, help="share of shoppers who get nothing, 0-1")
+    simulate.add_argument("--policy", default="thompson", choices=("thompson", "squarecb", "greedy", "uniform", "oracle"))
+    simulate.add_argument("--drift-day", type=float, help="tastes change after this many days")
+    simulate.add_argument("--kafka", action="store_true", help="through real agents, at demo pace: a day takes 48 s")
 
     replay = commands.add_parser("replay", help="run the stages over a file of records, in memory, and print what came out")
     replay.add_argument("file", help="JSON lines: {topic, partition, offset, timestamp_ms, key, value}")
@@ -140,6 +149,10 @@ def run(args: argparse.Namespace, settings: object) -> int:
         from streams.evaluate import run_eval
 
         return run_eval(args, settings)
+    if args.command == "simulate":
+        from streams.simulate.command import run_simulate
+
+        return run_simulate(args, settings)
     if args.command == "report":
         from streams.report.command import run_report
 

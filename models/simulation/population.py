@@ -70,7 +70,7 @@ class Population:
 
     def __init__(self, n: int, *, seed: int, oracle: float = ORACLE) -> None:
         rng = np.random.default_rng([seed, 1])
-        self.n, self.seed = n, seed
+        self.n, self.seed, self.oracle = n, seed, oracle
         self.traits: Vector = rng.normal(size=(n, len(TRAITS)))
         self.bot = rng.random(n) < BOTS
         self.noise: Vector = rng.normal(size=(n, DIM))
