@@ -52,17 +52,17 @@ def river(features: Floats, seed: int, *, alpha: float) -> Learner:
     return River(seed=seed, alpha=alpha)
 
 
-PRIORS = tuple({"kin": kin, "own": own} for kin, own in ((10.0, 30.0), (30.0, 30.0)))
+PRIORS = tuple({"kin": kin, "own": own} for kin, own in ((10.0, 30.0), (30.0, 50.0)))
 METHODS: Mapping[str, Mapping[str, Make]] = {
     "Headrace thompson": {
         f"kin {p['kin']:g} own {p['own']:g} width {w}": partial(ours, rule="thompson", **p, width=w)
-        for p, w in itertools.product(PRIORS, (0.25, 0.4))
+        for p, w in itertools.product(PRIORS, (0.3, 0.45))
     },
     "Headrace squarecb": {
         f"kin {p['kin']:g} own {p['own']:g} scale {s:g}": partial(ours, rule="squarecb", **p, scale=s)
-        for p, s in itertools.product(PRIORS[:1], (2.0,))
+        for p, s in itertools.product(PRIORS[1:], (2.0,))
     },
-    "Headrace greedy": {f"kin {p['kin']:g} own {p['own']:g}": partial(ours, rule="greedy", **p) for p in PRIORS[:1]},
+    "Headrace greedy": {f"kin {p['kin']:g} own {p['own']:g}": partial(ours, rule="greedy", **p) for p in PRIORS[1:]},
     "VW squarecb": {
         f"gamma_scale {g}": partial(vw, options=f"--squarecb --gamma_scale {g} {COSTS}", usable=True) for g in (30, 100)
     },

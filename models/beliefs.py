@@ -17,7 +17,7 @@ import numpy as np
 
 from models.policy_stats import Vector
 
-KIN, OWN = 1.0, 4.0  # pseudo-decisions of the two priors in each direction
+KIN, OWN = 30.0, 50.0  # pseudo-decisions of the two priors in each direction
 
 
 @dataclass(frozen=True)

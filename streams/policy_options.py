@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 RULES = ("greedy", "squarecb", "thompson")
-FLOOR, KIN, OWN = 0.05, 10.0, 30.0
+FLOOR, KIN, OWN = 0.05, 30.0, 50.0
 ACTIONS = {
     "list": "who decides, and how it came to be",
     "challenge": "let another policy decide for a share of the shoppers",

@@ -45,8 +45,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     rule: str = Thompson.name  # a key of POLICIES
     settings: dict[str, float] = {}  # of the rule; unnamed ones are its defaults
     floor: float = FLOOR
-    kin: float = 10.0  # prior of what relatives share, in pseudo-decisions
-    own: float = 30.0  # prior of what an arm has alone
+    kin: float = 30.0  # prior of what relatives share, in pseudo-decisions
+    own: float = 50.0  # prior of what an arm has alone
 
     def policy(self) -> Policy:
         """Raises ShapeError for an unknown rule or setting, a floor below 2 %, or a prior that is none."""

@@ -15,7 +15,7 @@ class Thompson:
     """Each arm is thought of as an independent draw from its own posterior, so its chance to win is an integral, not a guess."""
 
     name: ClassVar[str] = "thompson"
-    width: float = 0.4  # draws in units of the posterior's sd; 1 explores far too much for rewards that are mostly 0
+    width: float = 0.3  # draws in units of the posterior's sd; 1 explores far too much for rewards that are mostly 0
 
     def __post_init__(self) -> None:
         if not self.width > 0:

@@ -149,17 +149,18 @@ def test_an_untried_arm_is_believed_to_be_average_and_is_tried():
 def test_a_variant_starts_from_what_is_known_of_its_relatives():
     stats, context = Stats(), np.zeros(DIM)
     arms = ("warm", "playful", "playful/a", "playful/b", "playful/new")
-    for arm, reward in (("warm", 0.0), ("playful", 1.0), ("playful/a", 1.0), ("playful/b", 1.0)):
-        for _ in range(200):
-            stats.update("tone", arm, context, reward, new=True, at=NOW)
+    for arm, share in (("warm", 0), ("playful", 1), ("playful/a", 1), ("playful/b", 1)):
+        for turn in range(400):
+            stats.update("tone", arm, context, float(share and turn % 10 == 0), new=True, at=NOW)
 
     policy = Posterior(stats, now=NOW, factors={"tone": (*arms, "plain/new")})
     believed = policy.beliefs("tone", context)
 
-    assert believed["playful/new"][0] > 0.85
-    assert believed["playful/new"][0] > believed["plain/new"][0] + 0.1
+    assert believed["playful/new"][0] > 0.08
+    assert believed["playful/new"][0] > believed["plain/new"][0] + 0.02
     assert believed["playful/new"][1] > 2 * believed["playful/a"][1]  # and it knows that it does not know
     chances = policy.propensities("tone", context)
+    assert chances[4] > 0.1
     assert chances[4] > 1.5 * chances[5]
 
 
