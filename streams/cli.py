@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="what the messages earned, against those held out, with intervals and in words")
     report.add_argument("--json", metavar="FILE", help="write everything for machines, too")
     report.add_argument("--html", metavar="FILE", help="write a page with pictures, too")
+    report.add_argument("--pause", action="store_true", help="pause every arm that is over a limit (unsubscribed, complained, bounced)")
 
     policy_options(commands.add_parser("policy", help="who decides about messages: list, challenge, promote, roll back, freeze"))
 
@@ -159,8 +160,9 @@ def run(args: argparse.Namespace, settings: object) -> int:
         return run_report(args, settings)
     if args.command == "policy":
         from streams.policies import run_policy
+        from streams.report.gate import gate_of
 
-        return asyncio.run(run_policy(args, settings))
+        return asyncio.run(run_policy(args, settings, gate=gate_of(settings)))
     from streams.replay import run_replay
 
     return asyncio.run(run_replay(args.file, settings))

@@ -22,7 +22,7 @@ from schemas.errors import ShapeError
 Vector = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-__all__ = ["Estimate", "Health", "Log", "Refusal", "doubly_robust", "health", "ips", "snips", "value"]
+__all__ = ["Estimate", "Health", "Log", "Refusal", "difference", "doubly_robust", "health", "ips", "snips", "value"]
 
 FOLDS: Final = 20  # times the reward model is fitted, each on what came before
 RIDGE: Final = 10.0
@@ -173,6 +173,13 @@ def doubly_robust(log: Log, target: Vector, *, confidence: float = CONFIDENCE) -
     w = weights(log, target)
     expected, at_arm = _predicted(log, target)
     return _estimate(expected + w * (log.rewards - at_arm), health(log, target), confidence)
+
+
+def difference(log: Log, target: Vector, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Doubly robust estimate of what the target would earn more than what was done, decision by decision."""
+    w = weights(log, target)
+    expected, at_arm = _predicted(log, target)
+    return _estimate(expected + w * (log.rewards - at_arm) - log.rewards, health(log, target), confidence)
 
 
 def _predicted(log: Log, target: Vector) -> tuple[Vector, Vector]:

@@ -23,6 +23,11 @@ def run_report(args: argparse.Namespace, settings: Settings) -> int:
     found = asyncio.run(read(settings))
     told = findings(found.ledger)
     print(as_text(told, found))
+    if args.pause:
+        from streams.report.gate import stop_harm
+
+        for line in asyncio.run(stop_harm(settings, told.breaches)):
+            print(line)
     if args.json:
         Path(args.json).write_text(json.dumps(as_json(told, found), indent=2, allow_nan=False) + "\n")
         print(f"wrote {args.json}", file=sys.stderr)
