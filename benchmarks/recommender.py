@@ -24,7 +24,7 @@ from models.catalog import Catalogue, Item
 from models.counting import count, no_counts, products_of
 from models.lessons import order_example
 from models.profile import Profile, apply, blank, interest
-from models.ranker import Champion, first_ranker
+from models.ranker import Ranker, first_ranker
 from models.recommend import recommend
 from models.statistics import DAY_S, WIDTH
 from models.tallies import Tallies
@@ -151,7 +151,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     catalogue = shop(n, rng)
     tallies = crowd(catalogue, rng)
     champion = first_ranker()
-    assert isinstance(champion, Champion)
 
     shoppers, events, counted = [], 0, 0.0
     for number in range(60 if args.small else 200):

@@ -122,6 +122,7 @@ class Columns(NamedTuple):
     brand: npt.NDArray[np.int32]
     price: Vector
     reduced: npt.NDArray[np.bool_]
+    refill: npt.NDArray[np.bool_]
     released: npt.NDArray[np.float64]
     lot: npt.NDArray[np.uint32]
     categories: int
@@ -149,7 +150,11 @@ class Catalogue:
         self._parent = np.zeros(0, dtype=np.int32)  # the path without its last part
         self._brand = np.zeros(0, dtype=np.int32)
         self._reduced = np.zeros(0, dtype=bool)
+        self._refill = np.zeros(0, dtype=bool)  # what the shop calls replenishable
         self._named: dict[int, int] = {}  # hash of the id, as histories keep it -> row
+        self._by_lot: Rows = np.zeros(0, dtype=np.int64)
+        self._lots = np.zeros(0, dtype=np.uint32)  # the same, in that order
+        self._lots_for = (0, 0)
         self.epoch = 0  # grows when a row goes to another product: rows remembered from before mean nothing then
         self._brands: dict[str, int] = {}
         self._categories: dict[str, int] = {}  # full path -> number
@@ -200,6 +205,7 @@ class Catalogue:
         self._category[row] = self._number(item.category)
         self._parent[row] = self._number(item.category.rpartition("/")[0])
         self._brand[row] = self._brands.setdefault(item.brand, len(self._brands))
+        self._refill[row] = item.attributes.get("replenishable") is True
         self._reduced[row] = item.list_price is not None and item.list_price > item.price
         self._released[row] = item.released_at or 0.0
         self._lot[row] = zlib.crc32(item.product_id.encode())
@@ -237,6 +243,7 @@ class Catalogue:
             brand=self._brand[:n],
             price=self._price[:n],
             reduced=self._reduced[:n],
+            refill=self._refill[:n],
             released=self._released[:n],
             lot=self._lot[:n],
             categories=len(self._categories),
@@ -259,6 +266,16 @@ class Catalogue:
     def at(self, row: int) -> Item:
         """The item of a row that is used."""
         return self._items[self.name_of(row)]
+
+    def by_lot(self, salt: int, k: int) -> Rows:
+        """Up to `k` rows in an order that all replicas share, from a place that the salt decides; empty rows among them."""
+        n = len(self._id)
+        if self._lots_for != (n, self.epoch):
+            self._by_lot = np.argsort(self._lot[:n], kind="stable")
+            self._lots = self._lot[self._by_lot]
+            self._lots_for = (n, self.epoch)
+        start = int(np.searchsorted(self._lots, np.uint32(salt & 0xFFFFFFFF)))
+        return np.concatenate([self._by_lot[start : start + k], self._by_lot[: max(0, min(start, k - (n - start)))]])
 
     def number_of(self, category: str) -> int:
         """Of a category path, -1 where no item has it."""
@@ -374,6 +391,7 @@ class Catalogue:
             self._parent = _longer(self._parent, rows)
             self._brand = _longer(self._brand, rows)
             self._reduced = _longer(self._reduced, rows)
+            self._refill = _longer(self._refill, rows)
         self._id.append(None)
         return row
 

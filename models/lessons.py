@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from models.candidates import SOURCES, Pool, Scene, World, pool
+from models.candidates import SOURCES, Pool, Scene, World, among, pool
 from models.catalog import Catalogue
 from models.examples import Example, example
 from models.features import VERSION, features
@@ -47,7 +47,7 @@ def lesson(
     """The same of candidates that are known."""
     found = found.where(scene.columns.used[found.rows])
     order = np.argsort(scene.columns.lot[found.rows], kind="stable")  # by id: every replica draws the same
-    taken = np.isin(found.rows[order], scene.catalogue.rows(bought))
+    taken = among(found.rows[order], scene.catalogue.rows(bought), scene.catalogue.height)
     wanted, others = np.flatnonzero(taken), np.flatnonzero(~taken)
     if not len(wanted) or not len(others):
         return None

@@ -18,7 +18,7 @@ FEW: Final = 2000  # items that are all compared
 PER_LIST: Final = 200  # items, about
 SAMPLE: Final = 20  # vectors a centre
 ROUNDS: Final = 6
-READ: Final = 2500  # items compared for one question, at least, while there are lists
+READ: Final = 1600  # items compared for one question, at least, while there are lists
 
 
 class Nearest:

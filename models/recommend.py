@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.candidates import GENERAL, SOURCES, Pool, Scene, World, pool
+from models.candidates import GENERAL, SOURCES, Pool, Scene, World, among, pool
 from models.candidates.buy_again import may_return
 from models.catalog import Catalogue, Item
 from models.diversity import Limit, mmr
@@ -89,7 +89,7 @@ def recommend(
     fixed_rows = catalogue.rows(dict.fromkeys(pin.product_id for pin in pins))
     asked = [source.find(scene) if personal or name in GENERAL else None for name, source in SOURCES.items()]
     found = pool(asked, beside=fixed_rows)
-    found = found.where(_open(scene, here, found) | np.isin(found.rows, fixed_rows))
+    found = found.where(_open(scene, here, found) | among(found.rows, fixed_rows, catalogue.height))
     if not len(found.rows):
         return []
     order = np.argsort(scene.columns.lot[found.rows], kind="stable")  # by id, not by where an item lies: all replicas agree
@@ -123,7 +123,7 @@ def _list(
     chance = _chance(int(new_only.sum()), len(found.rows) - len(fixed), n=free, surface=surface)
     drawable = _allowed(scene, here, found, np.flatnonzero(new_only), most=len(found.rows)) if chance > 0.0 else []
     ranked = np.argsort(-worth, kind="stable")
-    ranked = ranked[~np.isin(ranked, fixed) & ~(new_only[ranked] & (chance > 0.0))]
+    ranked = ranked[~among(ranked, np.array(fixed, dtype=np.int64), len(ranked)) & ~(new_only[ranked] & (chance > 0.0))]
     rest = _considered(scene, here, found, ranked, n=n)
     columns = scene.columns
     places = mmr(
@@ -172,18 +172,16 @@ def _open(scene: Scene, rules: SurfaceRules, found: Pool) -> npt.NDArray[np.bool
     columns, shopper = scene.columns, scene.shopper
     keep = columns.used[found.rows] & columns.stocked[found.rows]
     if scene.exclude:
-        keep &= ~np.isin(found.rows, scene.catalogue.rows(scene.exclude))
+        keep &= ~among(found.rows, scene.catalogue.rows(scene.exclude), scene.catalogue.height)
     low, high = _band(scene, rules.band)
     price = columns.price[found.rows]
     keep &= found.by[BUY_AGAIN] | ((price >= low) & (price <= high))
-    had = np.isin(found.rows, shopper.rows)
+    had = among(found.rows, shopper.rows, scene.catalogue.height)
     if rules.mode != "mixed":
         keep &= had == (rules.mode == "replenishment")
     if had.any():
-        may = may_return(shopper)
-        for i in np.flatnonzero(~may & (shopper.since >= USED_UP_D)):
-            may[i] = scene.catalogue.at(int(shopper.rows[i])).attributes.get("replenishable") is True
-        keep &= ~np.isin(found.rows, shopper.rows[~may])
+        may = may_return(shopper) | (columns.refill[shopper.rows] & (shopper.since >= USED_UP_D))
+        keep &= ~among(found.rows, shopper.rows[~may], scene.catalogue.height)
     return keep
 
 

@@ -67,6 +67,7 @@ class WorldReader:
             near=near,
             nearest=self.nearest,
             counts=await self._shown(list(shown), now=now),
+            shoppers={scene.profile.user_id: scene.shopper for scene in scenes},
         )
 
     def _follow(self) -> None:

@@ -10,7 +10,7 @@ from models.candidates.discovery import explain_new, new_items
 from models.candidates.likely import explain_likely, likely
 from models.candidates.nearby import explain_interest, explain_session, neighbours_interest, neighbours_session
 from models.candidates.trends import explain_trending, trending
-from models.candidates.world import Base, Candidate, Found, Near, Pool, Scene, World, pool
+from models.candidates.world import Base, Candidate, Found, Near, Pool, Scene, World, among, pool
 
 
 class Source(NamedTuple):
@@ -33,4 +33,4 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 )
 GENERAL = frozenset({"trending", "new"})  # sources that need to know nothing of the shopper
 
-__all__ = ["GENERAL", "SOURCES", "Base", "Candidate", "Found", "Near", "Pool", "Scene", "Source", "World", "pool"]
+__all__ = ["GENERAL", "SOURCES", "Base", "Candidate", "Found", "Near", "Pool", "Scene", "Source", "World", "among", "pool"]

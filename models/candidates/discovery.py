@@ -12,37 +12,34 @@ from models.candidates.world import NOTHING, Candidate, Found, Scene
 NEW_FOR_S: Final = 30 * 86_400.0
 ROTATE_S: Final = 3600.0  # another lot every hour, for every shopper
 ARRIVALS, BY_LOT, LIKED = 10, 10, 2
+LOOKED_AT: Final = 2048  # products in the order of the lot, from where the hour begins
 
 
 def new_items(scene: Scene) -> Found:
     """At most ARRIVALS new products, newest first, then products by lot from liked categories, then from anywhere."""
     now, columns = scene.now, scene.columns
-    open_rows = columns.used & columns.stocked
-    if not open_rows.any():
+    if not len(columns.used):
         return NOTHING
-    found: dict[int, float] = {}
-    fresh = np.flatnonzero(open_rows & (columns.released >= now - NEW_FOR_S) & (columns.released <= now))
-    newest = fresh[np.lexsort((columns.lot[fresh], -columns.released[fresh]))]
     hidden = {scene.catalogue.row(product_id) for product_id in scene.exclude}
-    for row in newest:
-        if int(row) not in hidden:
-            found[int(row)] = 1.0 - (now - float(columns.released[row])) / NEW_FOR_S
-            if len(found) == ARRIVALS:
-                break
-    salt = np.uint32(zlib.crc32(f"{scene.profile.user_id}|{int(now // ROTATE_S)}".encode()))
+    found: dict[int, float] = {}
+    fresh = np.flatnonzero(columns.released >= now - NEW_FOR_S)
+    fresh = fresh[columns.stocked[fresh] & columns.used[fresh] & (columns.released[fresh] <= now)]
+    for row in fresh[np.lexsort((columns.lot[fresh], -columns.released[fresh]))].tolist():
+        if len(found) == ARRIVALS:
+            break
+        if row not in hidden:
+            found[row] = 1.0 - (now - float(columns.released[row])) / NEW_FOR_S
+    salt = zlib.crc32(f"{scene.profile.user_id}|{int(now // ROTATE_S)}".encode())
+    rows = scene.catalogue.by_lot(salt, LOOKED_AT)
+    rows = rows[columns.stocked[rows] & columns.used[rows]]
     places = [scene.catalogue.under(name) for name in scene.profile.top_categories(LIKED)]
     for numbers in [*places, None]:
-        rows = np.flatnonzero(open_rows) if numbers is None else np.flatnonzero(open_rows & np.isin(columns.category, numbers))
-        drawn = (columns.lot[rows] ^ salt) * np.uint32(2_654_435_761)  # (r,) mixed; wraps around
-        k = ARRIVALS + BY_LOT + len(hidden)
-        if k < len(rows):
-            first = np.argpartition(drawn, k)[:k]
-            rows, drawn = rows[first], drawn[first]
-        for row in rows[np.argsort(drawn, kind="stable")]:
+        some = rows if numbers is None else rows[np.isin(columns.category[rows], numbers)]
+        for row in some[: ARRIVALS + BY_LOT + len(hidden)].tolist():
             if len(found) == ARRIVALS + BY_LOT:
                 break
-            if int(row) not in hidden:
-                found.setdefault(int(row), 0.0)
+            if row not in hidden:
+                found.setdefault(row, 0.0)
     return Found(np.array(list(found), dtype=np.int64), np.array(list(found.values()), dtype=np.float32))
 
 

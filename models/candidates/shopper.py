@@ -24,6 +24,8 @@ NEVER_D: Final = 1000.0  # days since something that never happened
 class Shopper:
     """What was bought (h products that the catalogue has), and how interest spreads over categories and brands."""
 
+    history: bytes  # what it was computed from, and when: for whoever might use it again
+    now: float
     rows: Rows  # (h,)
     count: Floats  # (h,) orders
     since: Floats  # (h,) days since the last
@@ -72,6 +74,8 @@ def seen(profile: Profile, catalogue: Catalogue, now: float) -> Shopper:
         if (number := catalogue.brand_number(name)) >= 0:
             liked_brand[number] = share
     return Shopper(
+        history=profile.history,
+        now=now,
         rows=rows,
         count=count,
         since=since,

@@ -67,6 +67,7 @@ class World:
     near: Mapping[str, Near] = field(default_factory=dict)  # product -> what goes with it
     counts: Mapping[str, Counters] = field(default_factory=dict)
     nearest: Nearest | None = None  # None: every item is compared
+    shoppers: Mapping[str, Shopper] = field(default_factory=dict)  # user -> as seen when the world was read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,9 @@ class Scene:
 
     @cached_property
     def shopper(self) -> Shopper:
+        held = self.world.shoppers.get(self.profile.user_id)
+        if held is not None and held.history is self.profile.history and held.now == self.now:
+            return held
         return seen(self.profile, self.catalogue, self.now)
 
     @cached_property
@@ -117,6 +121,15 @@ class Scene:
             [product_id for product_id, _ in known],
             np.repeat(np.arange(len(known)), [len(near.rows) for _, near in known]),
         )
+
+
+def among(rows: Rows, others: Rows, n: int) -> npt.NDArray[np.bool_]:
+    """Which of `rows` are also in `others`, (m,); all below `n`, those under 0 stand for nothing."""
+    mask = np.zeros(n + 1, dtype=bool)  # the last place is what -1 points to
+    mask[others] = True
+    mask[n] = False
+    found: npt.NDArray[np.bool_] = mask[rows]
+    return found
 
 
 class Found(NamedTuple):

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.examples import Example
+from models.examples import Example, encode_example
 from models.ranker.interface import RankerError
 from models.ranker.learner import Learner, Model, read
 from models.ranker.linear import Linear
@@ -73,8 +73,9 @@ class Champion:
             ahead = max(range(len(self.rankers)), key=lambda i: self.scores[i])
             if self.scores[ahead] > self.scores[self.best] + LEAD * self.lists:
                 self.best = ahead
+        data = encode_example(one)
         for ranker in self.rankers:
-            ranker.learn(one)
+            ranker.learn(one, data)
 
     def standing(self) -> dict[str, float]:
         """Ranker -> its mean score on the last lists."""
@@ -95,7 +96,8 @@ def refill(ranker: Learner | Champion, examples: Iterable[bytes]) -> None:
     learners = ranker.rankers if isinstance(ranker, Champion) else [ranker]
     for data in examples:
         for learner in learners:
-            learner.replay.push(data)
+            if learner.replays:
+                learner.replay.push(data)
 
 
 def gain(scores: Vector, labels: Vector) -> float:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.examples import Example
+from models.examples import Example, encode_example
 from models.features import FEATURES, INDEX, VERSION
 from models.ranker.examination import Examination
 from models.ranker.interface import RankerError
@@ -23,7 +23,6 @@ Vector = npt.NDArray[np.float32]
 
 FORMAT: Final = 2
 HAD, DISCOVERING = INDEX["had"], INDEX["discovering"]
-REPLAYS: Final = 2  # recent examples that each new one is learnt together with
 FIRST_SQUARE: Final = 1.0
 ENOUGH: Final = 300  # lists shown, before their probabilities are told rather than those of orders
 
@@ -47,6 +46,7 @@ class Model(Protocol):
 
     name: str
     rate: float
+    replays: int  # recent examples that each new one is learnt together with
     theta: Vector  # (p,)
 
     def forward(self, rows: Vector) -> Vector:
@@ -62,8 +62,8 @@ class Model(Protocol):
 class Learner:
     """A model stepped by Adagrad (Duchi et al., 2011): every parameter has a rate of its own, which falls as it is used."""
 
-    def __init__(self, model: Model, *, replays: int = REPLAYS) -> None:
-        self.model, self.replays = model, replays
+    def __init__(self, model: Model, *, replays: int | None = None) -> None:
+        self.model, self.replays = model, model.replays if replays is None else replays
         self.squares: Vector = np.full(len(model.theta), FIRST_SQUARE, dtype=np.float32)
         self.learnt = 0
         self.scales = {"order": Scale(), "impression": Scale()}
@@ -95,7 +95,8 @@ class Learner:
         scale = shown if shown.learnt >= ENOUGH or not ordered.learnt else ordered
         return scale.apply(logits).astype(np.float32)
 
-    def learn(self, one: Example) -> None:
+    def learn(self, one: Example, data: bytes | None = None) -> None:
+        """`data` is the stored form of `one`, if it is at hand: the replay keeps it."""
         if one.rows.shape[1] != len(FEATURES) or one.feature_version != VERSION:
             raise ShapeError(
                 f"example has {one.rows.shape[1]} features of {one.feature_version}, this ranker has {len(FEATURES)} of {VERSION}"
@@ -106,7 +107,8 @@ class Learner:
         self._step(one, first=True)
         for old in again:
             self._step(old, first=False)
-        self.replay.add(one)
+        if self.replays:  # one that never looks back keeps nothing
+            self.replay.push(data if data is not None else encode_example(one), one)
         self.learnt += 1
 
     def _step(self, one: Example, *, first: bool) -> None:

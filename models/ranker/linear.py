@@ -21,6 +21,7 @@ class Linear:
 
     name = "linear"
     rate = 0.05
+    replays = 0
 
     def __init__(self) -> None:
         self.theta: Vector = prior().astype(np.float32)

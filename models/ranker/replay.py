@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from models.examples import Example, decode_example, encode_example
+from models.examples import Example, decode_example
 
 GOLDEN: Final = 0x9E3779B97F4A7C15
 WORD: Final = (1 << 64) - 1
@@ -18,9 +18,6 @@ class Replay:
         self.limit_bytes, self.state, self.size = limit_bytes, seed & WORD, 0
         self.kept: deque[bytes] = deque()
         self._open: deque[Example] = deque()  # the same, decoded
-
-    def add(self, one: Example) -> None:
-        self.push(encode_example(one), one)
 
     def push(self, data: bytes, one: Example | None = None) -> None:
         """Add a stored example."""

@@ -24,6 +24,7 @@ class TwoLayer:
 
     name = "net64"
     rate = 0.05
+    replays = 2
 
     def __init__(self, *, seed: int = 1) -> None:
         f = len(FEATURES)

@@ -58,7 +58,7 @@ def test_before_the_first_answer_what_is_due_again_beats_what_is_merely_popular(
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_ranker_finds_what_shoppers_answer_to(kind: str) -> None:
     rng, ranker = np.random.default_rng(0), KINDS[kind]()
-    for _ in range(400):
+    for _ in range(1200):
         rows = np.array([row(reduced=r, trending=t) for r, t in rng.integers(2, size=(10, 2))])
         ranker.learn(a_list(rows, (rng.random(10) < np.where(rows[:, INDEX["reduced"]] > 0, 0.4, 0.02)).astype(float)))
 
