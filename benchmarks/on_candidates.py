@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation.log import Basket
+from models.evaluation.log import Basket, EventLog
 from models.evaluation.ours import Headrace
+from models.evaluation.walk import Outcome
 from models.examples import Example
 from models.features import FEATURES
 from models.ranker import Ranker
@@ -55,3 +56,41 @@ class OnCandidates:
             rows = rows.copy()
             rows[:, self._hidden] = 0.0
         return rows
+
+
+class Among:
+    """Notes what of each basket was among the candidates; ranks nothing."""
+
+    name = "candidates"
+
+    def __init__(self, ours: Headrace) -> None:
+        self._ours = ours
+        self._asked: dict[str, list[frozenset[str]]] = {"all": [], "new": []}
+
+    def rank(self, user: str, at: float, *, k: int, unseen_only: bool) -> list[str]:
+        ids, _ = self._ours.candidates(user, at, unseen_only=unseen_only)
+        self._asked["new" if unseen_only else "all"].append(frozenset(ids))
+        return []
+
+    def absorb(self, basket: Basket) -> None:
+        """Nothing."""
+
+    def found(self, log: EventLog, outcome: Outcome) -> dict[str, tuple[float, float]]:
+        """View -> mean share of a basket's eligible products (new: of those never bought before) found, and mean candidates."""
+        allowed, rows = frozenset(outcome.eligible), set(outcome.trials.rows)
+        bought: dict[str, set[str]] = {}
+        wanted: dict[str, list[frozenset[str]]] = {"all": [], "new": []}
+        for row, basket in enumerate(log.baskets):
+            seen = bought.setdefault(basket.user, set())
+            if row in rows:
+                wanted["all"].append(allowed.intersection(basket.items))
+                wanted["new"].append(wanted["all"][-1] - seen)
+            seen.update(basket.items)
+        wanted["new"] = [products for products in wanted["new"] if products]  # the others were not asked about
+        return {
+            view: (
+                float(np.mean([len(products & ids) / len(products) for products, ids in zip(wanted[view], asked, strict=True)])),
+                float(np.mean([len(ids) for ids in asked])),
+            )
+            for view, asked in self._asked.items()
+        }
