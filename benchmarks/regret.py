@@ -60,7 +60,7 @@ METHODS: Mapping[str, Mapping[str, Make]] = {
     },
     "Headrace squarecb": {
         f"kin {p['kin']:g} own {p['own']:g} scale {s:g}": partial(ours, rule="squarecb", **p, scale=s)
-        for p, s in itertools.product(PRIORS[1:], (2.0,))
+        for p, s in itertools.product(PRIORS[1:], (8.0,))
     },
     "Headrace greedy": {f"kin {p['kin']:g} own {p['own']:g}": partial(ours, rule="greedy", **p) for p in PRIORS[1:]},
     "VW squarecb": {

@@ -17,7 +17,7 @@ class SquareCB:
     """Inverse gap weighting; the gap is measured in the reward's own standard deviations, so that `scale` suits any reward."""
 
     name: ClassVar[str] = "squarecb"
-    scale: float = 2.0  # the gap counts this times the root of the decisions learnt from
+    scale: float = 8.0  # the gap counts this times the root of the decisions learnt from
 
     def __post_init__(self) -> None:
         if not self.scale > 0:
