@@ -20,6 +20,7 @@ from models.encoder import Encoder
 from models.generator import TextGenerator, generator_for
 from models.hashing import HashEncoder
 from schemas.errors import PipelineError, TransientError
+from streams.aside import aside, leave
 from streams.commit import back_off
 from streams.connect import Unreachable, connect_store
 from streams.definitions import DefinitionsWatch
@@ -52,7 +53,7 @@ def run_writer(settings: Settings) -> int:
     os.nice(10)  # the event path goes first
     try:
         settings.require("redis")
-        return asyncio.run(Writer(settings).run())
+        return leave(asyncio.run(Writer(settings).run()))
     except PipelineError as error:
         print(f"headrace writer: {error}", file=sys.stderr, flush=True)
         return 1 if isinstance(error, Unreachable) else GIVE_UP
@@ -95,23 +96,30 @@ class Writer:
             )
             stack.push_async_callback(server.stop)
             self.health.start()
-            await self._load()
-            attempt = 0
-            while not self.stop.is_set():
-                try:
-                    wrote = await self.turn(now=loop.time())
-                    attempt = 0
-                except TransientError as error:
-                    attempt += 1
-                    log.warning("waiting: %s", error)
-                    await back_off(attempt)
-                    continue
-                self.health.progress()
-                if not wrote:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(IDLE_S):
-                            await self.stop.wait()
+            work, stopped = asyncio.create_task(self._work()), asyncio.create_task(self.stop.wait())
+            await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+            for task in (work, stopped):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
         return 0
+
+    async def _work(self) -> None:
+        """Turn after turn, until cancelled: what is half done then is written another time."""
+        await self._load()
+        attempt = 0
+        while True:
+            try:
+                wrote = await self.turn(now=asyncio.get_running_loop().time())
+                attempt = 0
+            except TransientError as error:
+                attempt += 1
+                log.warning("waiting: %s", error)
+                await back_off(attempt)
+                continue
+            self.health.progress()
+            if not wrote:
+                await asyncio.sleep(IDLE_S)
 
     async def _load(self) -> None:
         """Load the model. Where it cannot be had, messages use templates, marked so, and /ready says why."""
@@ -119,7 +127,7 @@ class Writer:
             self.why_not = "no generator is configured: messages use templates"
             return
         try:
-            await asyncio.to_thread(self.generator.load)
+            await aside(self.generator.load)
             self.loaded = True
             log.info("generator ready", extra={"model": self.generator.name})
         except PipelineError as error:
@@ -139,7 +147,7 @@ class Writer:
             return 0
         taken = await self._held([ask.key for ask in asks])
         self.turns += 1
-        written = await asyncio.to_thread(
+        written = await aside(
             write_variants,
             self.generator,
             self.encoder,
