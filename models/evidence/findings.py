@@ -11,7 +11,7 @@ import numpy as np
 from models.evidence import guardrails
 from models.evidence.guardrails import LIMITS, Breach
 from models.evidence.ledger import GLOBAL, Ledger
-from models.evidence.offpolicy import CONFIDENCE, Estimate, Log, Refusal, value
+from models.evidence.offpolicy import CONFIDENCE, Estimate, Log, Refusal, difference, value
 from models.evidence.sequences import Interval, lift, relative_lift
 
 __all__ = ["Arm", "Findings", "Lift", "findings"]
@@ -58,13 +58,13 @@ class Arm:
     taken: int
     told: Estimate | Refusal
     logged: float  # mean reward of those decisions as they were taken
+    gain: Estimate  # worth less what was done, decision by decision: surer than the two apart
 
     @property
     def words(self) -> str:
         if isinstance(self.told, Refusal):
             return "cannot be told: " + self.told.problems[0]
-        better = self.told.low > self.logged
-        worse = self.told.high < self.logged
+        better, worse = self.gain.low > 0.0, self.gain.high < 0.0
         return "better than what was done" if better else "worse than what was done" if worse else "no difference can be told yet"
 
 
@@ -152,14 +152,16 @@ def _arms(ledger: Ledger) -> list[Arm]:
             )
             target = np.zeros((len(rows), len(arms)))
             target[:, arms.index(arm)] = 1.0
+            shared = 1.0 - (1.0 - CONFIDENCE) / len(arms)
             found.append(
                 Arm(
                     factor=factor,
                     arm=arm,
                     decisions=len(rows),
                     taken=int((log.arms == arms.index(arm)).sum()),
-                    told=value(log, target, confidence=1.0 - (1.0 - CONFIDENCE) / len(arms)),
+                    told=value(log, target, confidence=shared),
                     logged=float(log.rewards.mean()),
+                    gain=difference(log, target, confidence=shared),
                 )
             )
     return found
