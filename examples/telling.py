@@ -179,7 +179,7 @@ def _optimiser(found: Found, problems: list[str]) -> None:
     posterior = Posterior(merge([total, prior(found.now)]), now=found.now)  # as the worker has it
     fade = 1.0 / total.weight(found.now)
     context = decided[-1]["context"]
-    print(f"{'factor':<10}{'arm':<12}{'answered':>9}{'mean reward':>13}{'chosen next':>13}")
+    print(f"{'factor':<10}{'arm':<12}{'decided':>9}{'mean reward':>13}{'chosen next':>13}")
     for factor, arms in FACTORS.items():
         for arm, share in zip(arms, posterior.propensities(factor, context), strict=True):
             sums = total.arms.get((factor, arm))

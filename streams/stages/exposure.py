@@ -72,14 +72,16 @@ async def exposure(left: Sequence[Left], state: ExposureState, *, now: float) ->
     for source, message in left:
         decision_id = counts(message)
         if decision_id is None:
+            effects.count("applied")  # it says nothing of a decision
             continue
         pair = (state.refs[message.user_id], decision_id)
         decision = state.decisions.get(pair)
         if decision is None:
             effects.count("exposure_unknown")  # erased meanwhile, or older than what is kept
+            effects.count("applied")
             continue
         if pair in done:
-            effects.count("exposure_repeated")
+            effects.count("duplicate")
             continue
         done.add(pair)
         effects.outcomes.append(DecisionWrite(ref=pair[0], decision_id=decision_id + SENT, data=b"\x01", ttl_s=DECISION_TTL_S))
@@ -89,9 +91,11 @@ async def exposure(left: Sequence[Left], state: ExposureState, *, now: float) ->
             parts[place] = Part(offset, stats.copy(), offset)
         part = parts[place]
         if source.offset <= part.expected:
-            continue  # counted before a crash; only the mark was not written
+            effects.count("replayed")  # counted before a crash; only the mark was not written
+            continue
         part.offset, part.touched = max(part.offset, source.offset), True
         effects.count("exposed")
+        effects.count("applied")
         for factor, arm in decision.arms.items():
             if factor == WHETHER:
                 part.stats.update(
