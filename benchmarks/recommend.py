@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.baselines.lambdarank import Lambdarank
-from benchmarks.baselines.tuned import simple
+from benchmarks.baselines.tuned import ials, simple
 from benchmarks.logs import DAY_S, complete_journey
 from benchmarks.on_candidates import OnCandidates
 from benchmarks.recommend_report import Results, further, plan_of, ratios, table, verdicts
@@ -47,6 +47,7 @@ class Size:
     sample: int
     rankers: int
     share: float
+    lightgbm_orders: int
 
 
 def ours(log: EventLog, plan: Plan, size: Size) -> Callable[[Sequence[str]], Sequence[Method]]:
@@ -65,16 +66,20 @@ def ours(log: EventLog, plan: Plan, size: Size) -> Callable[[Sequence[str]], Seq
             OnCandidates(f"headrace {seed}", headrace, Champion([Learner(TwoLayer(seed=1 + seed)), Learner(Linear())]))
             for seed in range(1, size.rankers)
         ]
-        return [headrace, *others, Lambdarank(headrace, first_fit=plan.start)]
+        return [headrace, *others, Lambdarank(headrace, first_fit=plan.start, keep=size.lightgbm_orders)]
 
     return build
 
 
 def simple_ones(log: EventLog, plan: Plan, size: Size) -> Callable[[Sequence[str]], Sequence[Method]]:
-    return lambda products: simple(products, start=plan.start)
+    return simple
 
 
-WALKS = {"simple": simple_ones, "ours": ours}
+def factorised(log: EventLog, plan: Plan, size: Size) -> Callable[[Sequence[str]], Sequence[Method]]:
+    return lambda products: [ials(products, start=plan.start)]
+
+
+WALKS = {"simple": simple_ones, "ials": factorised, "ours": ours}
 _LOG: list[EventLog] = []  # shared with the processes by fork
 
 
@@ -115,15 +120,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--share", type=float, default=1.0, help="of the orders of the last half year, how many teach the rankers"
     )
-    parser.add_argument("--jobs", type=int, default=2, help="walks at once (there are two)")
-    parser.add_argument("--only", choices=("simple", "ours"), help="a part of the methods")
+    parser.add_argument("--lightgbm-orders", type=int, default=10_000, help="latest orders that LightGBM is fitted on each week")
+    parser.add_argument("--jobs", type=int, default=2, help="walks at once (there are three)")
+    parser.add_argument("--only", choices=tuple(WALKS), help="a part of the methods")
     parser.add_argument(
         "--keep", type=Path, help="a folder where each walk leaves its scores, and finds those of an earlier run of it"
     )
     args = parser.parse_args(argv)
-    size = Size(seeds=args.seeds, sample=args.sample, rankers=args.rankers, share=args.share)
+    size = Size(
+        seeds=args.seeds, sample=args.sample, rankers=args.rankers, share=args.share, lightgbm_orders=args.lightgbm_orders
+    )
     if args.small:
-        size = Size(seeds=1, sample=600, rankers=1, share=0.5)
+        size = Size(seeds=1, sample=600, rankers=1, share=0.5, lightgbm_orders=2000)
     began = time.perf_counter()
     log = complete_journey(households=SMALL if args.small else None)
     _LOG.append(log)
@@ -148,7 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     fuel = results.fuel[0].mean()
     print(
         f"{len(log.baskets):,} baskets, {size.sample:,} scored a seed, {len(plan.eligible(log)):,} products, fuel only {fuel:.1%}; "
-        f"{size.seeds} draws, {size.rankers} rankers, taught by {size.share:.0%} of the orders of {LEARN_DAYS} days before and the test weeks"
+        f"{size.seeds} draws, {size.rankers} rankers, taught by {size.share:.0%} of the orders of {LEARN_DAYS} days before and of the "
+        f"test weeks; LightGBM by the latest {size.lightgbm_orders:,} of those"
     )
     print("\n".join(["", *table(results), "", *further(results, log)]))
     if "headrace" not in results.methods:
