@@ -27,7 +27,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     not_before: float = 0.0  # when the policy wanted the message to leave
     definitions: str = ""  # version of the campaign definitions that it was taken under
     propensities: dict[str, dict[str, float]] = {}  # factor -> probability of each arm that was open
-    policy: str = ""  # rule of the policy
+    policy: str = ""  # name of the policy
     leave: float = 0.0  # when its message leaves
 
     @property

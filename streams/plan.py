@@ -74,6 +74,11 @@ class Plan:
         return self.person.user_id
 
     @property
+    def policy(self) -> str:
+        """Name of the policy that decides for this shopper."""
+        return self.rules.decides_for(self.user_id)
+
+    @property
     def message_id(self) -> str:
         return self.id_of("message")
 

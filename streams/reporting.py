@@ -8,6 +8,7 @@ from models.bandit import Choice
 from schemas.events import Source
 from schemas.ids import outbound_id
 from schemas.messages import Decided, Factor, Suppressed, TriggerRef, iso
+from streams.decision import Decision
 from streams.effects import Effects, Out
 from streams.plan import ContentState, Plan
 from streams.store import Ref
@@ -61,11 +62,11 @@ def decided(
     holdout: str | None,
     context: Sequence[float],
     now: float,
-    version: str | None = None,
+    before: Decision | None = None,
 ) -> None:
     """A choice with its probability; of a shopper who is kept out to measure, a record without a choice.
 
-    `version` of the beliefs that it was made on, where it was made before a crash.
+    What was decided `before` a crash is said again as it was.
     """
     effects.out.append(
         Out(
@@ -76,9 +77,9 @@ def decided(
             message=Decided(
                 decision_id=plan.decision_id,
                 user_id=plan.user_id,
-                policy=plan.posterior.definition.rule,
-                policy_version=version or plan.posterior.version,
-                at=iso(now),
+                policy=before.policy if before is not None else plan.policy,
+                policy_version=before.policy_version if before is not None else plan.posterior.version,
+                at=iso(before.at if before is not None else now),
                 context=[float(x) for x in context],
                 factors={
                     factor: Factor(arm=choice.arm, propensity=choice.propensity, propensities=choice.propensities)

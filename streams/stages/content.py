@@ -150,8 +150,7 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
     ctx.content = (made is not None) if ctx.send else None
     verdict = gates.judge(ctx)
     if not plan.pending.held:
-        version, at = (before.policy_version, before.at) if before is not None else (None, now)  # a repeat is the same record
-        decided(effects, state, plan, slate, holdout=None, context=context, now=at, version=version)
+        decided(effects, state, plan, slate, holdout=None, context=context, now=now, before=before)
     if verdict.reason == NOTHING:
         _write_down(effects, state, plan, slate, items, context, not_before=0.0, leave=now, now=now)
     if verdict.reason is not None or made is None:
@@ -243,7 +242,7 @@ def _write_down(
         leave=leave,
         definitions=state.definitions.version,
         propensities={factor: dict(choice.propensities) for factor, choice in slate.items()},
-        policy=plan.posterior.definition.rule,
+        policy=plan.policy,
     )
     pointer = (plan.message_id, POINTER + plan.decision_id.encode())
     for key, data in ((plan.decision_id, encode_decision(record)), *([pointer] if record.sends else [])):

@@ -46,6 +46,20 @@ async def test_a_challenger_decides_for_its_share_of_the_workers_shoppers() -> N
     assert await shop.store.policies.snapshot("slate", deciders.champion.version) is not None
 
 
+async def test_a_decision_says_which_policy_took_it() -> None:
+    shop = await Shop().stocked()
+    await do(shop.store, "challenge", "calm", "--rule", "greedy", "--share", "0.5")
+    await shop.feed("identity", *(identify(f"u{i}", at=NOW - 9, mid=f"i{i}", email_consent=True) for i in range(20)))
+    shop.now += 3_000
+    await shop.fire()
+
+    rules, _ = await read_rules(shop.store)
+    decided = [one for one in shop.messages("decisions") if one.factors]
+
+    assert {one.policy for one in decided} == {"thompson", "calm"}
+    assert all(one.policy == rules.decides_for(one.user_id) for one in decided)
+
+
 async def test_a_paused_arm_is_taken_by_nobody_until_it_is_open_again() -> None:
     shop = await Shop().stocked()
     await do(shop.store, "pause", "tone/warm", "--why", "complaints")
