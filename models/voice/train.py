@@ -35,7 +35,7 @@ class Plan:
 
     rank: int = 8
     rate: float = 8e-4  # of AdamW, warmed up over ten steps and falling to a tenth
-    rounds: int = 3  # passes over the corpus at most
+    rounds: int = 2  # passes over the corpus at most
     patience: int = 1  # passes without a better held-out loss before it ends
     batch: int = 16
     dropout: float = 0.05

@@ -30,7 +30,7 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another(smollm2):
         return smollm2.generate(prompts, samples=4, max_tokens=12, seed=seed, stops=("\n",))[-1]
 
     assert said(1) == said(1)
-    assert said(1) != said(2)
+    assert any(said(1) != said(seed) for seed in (2, 3, 4))
     assert [s.text for s in said(1, prompts=("Once upon a time", LINE))] == [s.text for s in said(1)]
 
 
