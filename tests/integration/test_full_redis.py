@@ -1,4 +1,7 @@
-"""Redis fills up under a live worker, and has room again: the worker waits, says so, and nothing is lost or counted twice."""
+"""Redis fills up under a live worker, and has room again: the worker waits, says so, and nothing is lost or counted twice.
+
+Whoever asks to be erased meanwhile is erased: that is how room is made.
+"""
 
 import asyncio
 import json
@@ -17,11 +20,13 @@ from aiokafka import AIOKafkaProducer
 
 from streams.broker import ensure_topics
 from streams.embedded import EmbeddedKafka, free_port
+from streams.store import ERASED
 from streams.store.redis import RedisStore
 from tests.conftest import need_redis
 from tests.redis_server import running_redis
 
 SHOPPERS, VIEWS = 20, 10
+IN_ALL = 2 * SHOPPERS * VIEWS - VIEWS  # the second looks of the one who is erased count no more
 FULL = "is full: raise maxmemory"
 
 
@@ -47,6 +52,28 @@ async def look(address: str, round_: int) -> None:
                 await producer.send("headrace.click", value, key=f"u{shopper}".encode())
     finally:
         await producer.stop()
+
+
+async def ask_to_be_erased(address: str, shopper: str) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=address)
+    await producer.start()
+    try:
+        properties = {"request_id": "r1", "scope": "all"}
+        event = {"messageId": "e1", "type": "track", "event": "Erase", "userId": shopper, "properties": properties}
+        value = json.dumps(event | {"timestamp": int(time.time() * 1000)}).encode()
+        await producer.send_and_wait("headrace.privacy", value, key=shopper.encode())
+    finally:
+        await producer.stop()
+
+
+async def is_erased(url: str, shopper: str) -> bool:
+    store = RedisStore(url)
+    await store.open()
+    try:
+        held = await store.scan_user(store.ref(shopper))
+        return list(held) == ["profile"] and held["profile"].startswith(ERASED)
+    finally:
+        await store.close()
 
 
 async def looks_counted(url: str) -> int:
@@ -77,7 +104,7 @@ def until(true: Callable[[], bool], what: str, *, seconds: float = 30.0) -> None
 
 
 @pytest.mark.redis
-def test_a_worker_waits_while_redis_is_full_and_goes_on_when_it_is_not(tmp_path: Path) -> None:
+def test_a_worker_waits_while_redis_is_full_erases_and_goes_on_when_it_is_not(tmp_path: Path) -> None:
     need_redis()
     port = free_port()
     with (
@@ -95,7 +122,7 @@ def test_a_worker_waits_while_redis_is_full_and_goes_on_when_it_is_not(tmp_path:
             "HEADRACE_WEB_PORT": str(port),
             "HEADRACE_SESSION_TIMEOUT_S": "2",
         }
-        command = [sys.executable, "-m", "streams.cli", "worker", "--stages", "interest"]
+        command = [sys.executable, "-m", "streams.cli", "worker", "--stages", "interest,privacy"]
         with (tmp_path / "worker.log").open("wb") as log:
             worker = subprocess.Popen(command, env=env, stderr=log)
         try:
@@ -110,12 +137,15 @@ def test_a_worker_waits_while_redis_is_full_and_goes_on_when_it_is_not(tmp_path:
             assert not readiness(port)["ok"]
             assert asyncio.run(looks_counted(redis.url)) == SHOPPERS * VIEWS
 
+            asyncio.run(ask_to_be_erased(kafka.address, "u0"))
+            until(lambda: asyncio.run(is_erased(redis.url, "u0")), "an erasure on a full server")
+
             behind.config_set("maxmemory", 0)
-            until(lambda: asyncio.run(looks_counted(redis.url)) == 2 * SHOPPERS * VIEWS, "the looks that had to wait")
+            until(lambda: asyncio.run(looks_counted(redis.url)) == IN_ALL, "the looks that had to wait")
             until(lambda: readiness(port)["ok"], "the worker to be ready again")
             time.sleep(1.0)
 
-            assert asyncio.run(looks_counted(redis.url)) == 2 * SHOPPERS * VIEWS
+            assert asyncio.run(looks_counted(redis.url)) == IN_ALL
             assert worker.poll() is None
         finally:
             worker.terminate()
