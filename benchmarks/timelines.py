@@ -236,6 +236,12 @@ def shop(rng: Random, days: float) -> list[Event]:
                 "stock": stock,
                 "list_price": usual,
             }
+            if number == 2:
+                said |= {
+                    "name": "n" * 8000,
+                    "url": f"https://shop.example/{'q' * 1400}",
+                    "image_url": f"https://shop.example/{'i' * 1400}",
+                }
             said["category"] = f"food/{'abcd'[number % 4]}"
             when, n = START + slot * SLOT_S + 0.5, n + 1
             events.append(
