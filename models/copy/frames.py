@@ -22,6 +22,7 @@ __all__ = ["BLANK", "BLANKS", "blanks", "choices", "filled", "languages", "versi
 
 HERE: Final = Path(__file__).parent
 BLANKS: Final = ("moment", "doing", "scene")
+READER_OF: Final = {"win_back": "lapsed", "welcome": "new"}  # occasions that say who reads
 BLANK: Final = re.compile(r"\[(moment|doing|scene)\]")
 
 
@@ -65,16 +66,17 @@ def choices(key: Key) -> dict[str, Sequence[str]]:
     if key.kind not in KINDS or key.channel not in CHANNELS or key.tone not in TONES:
         raise PipelineError(f"no frames for {key}: kinds {KINDS}, channels {CHANNELS}, tones {TONES}")
     told, tone = book(key.language), key.tone
-    what = key.segment if key.kind != "digest" and key.segment in told["facts"] else key.kind
-    readers = told["subject_for"].get(key.audience)
+    what = key.segment if key.segment in told["facts"] else key.kind
+    reader = READER_OF.get(key.segment, key.audience)
+    readers = told["subject_for"].get(reader)
     subject = readers[tone] if readers and what == key.kind else told["subject"][what][tone]
     _, by_hand = template_frame(key)
     parts: dict[str, Sequence[str]] = {
-        "hook": told["hook"].get(key.audience, told["hook"]["any"])[tone],
+        "hook": told["hook"].get(reader, told["hook"]["any"])[tone],
         "facts": told["facts"][what][tone],
         "cta": [by_hand["cta"]],
     }
     if key.channel == "push":
         return {"title": subject, **parts}
-    headline = told["headline"].get(key.audience, told["headline"]["any"])[tone] if what == key.kind else [by_hand["headline"]]
+    headline = told["headline"].get(reader, told["headline"]["any"])[tone] if what == key.kind else [by_hand["headline"]]
     return {"subject": subject, "preheader": told["preheader"][what][tone], "headline": headline, **parts}

@@ -14,7 +14,7 @@ from schemas.errors import PipelineError
 
 __all__ = ["TEMPLATE_VERSION", "Frame", "frame", "template"]
 
-TEMPLATE_VERSION: Final = "templates-1"
+TEMPLATE_VERSION: Final = "templates-2"
 HERE: Final = Path(__file__).parent
 Frame = Mapping[str, str]  # subject, preheader, headline, hook, facts, cta; or title, hook, facts, cta
 

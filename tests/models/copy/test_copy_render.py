@@ -177,7 +177,7 @@ def test_a_push_keeps_within_its_limits_whatever_the_product_is_called(name, loc
 def test_a_long_name_is_cut_before_the_price_is(a_product, links):
     push = a_push(a_product(name="Kettle " * 40, list_price=12.0), links, key=a_key(channel="push", segment="saving"))
 
-    assert push.title.endswith("… is now $9.50")
+    assert push.title.endswith("…, now $9.50")
 
 
 def test_copy_about_a_saving_is_refused_for_a_product_without_one(a_product, links, now):
