@@ -64,7 +64,7 @@ def crowd(catalogue: Catalogue, rng: np.random.Generator) -> Tallies:
     n = catalogue.height
     tallies.statistics.reach(n)
     often = 3000.0 / (1.0 + rng.permutation(n)) ** 0.8
-    share = np.array([1 / 30, 1 / 4, 1.0, 1 / 10, 1 / 3, 1 / 4, 1.5, 2.0, 3.0, 9.0])
+    share = np.array([1 / 30, 1 / 4, 1.0, 1 / 10, 1 / 3, 1 / 4, 1.5, 2.0, 3.0, 9.0, 20.0, 2.0])
     sums = rng.poisson(often[:, None] * share[None, :]).astype(np.float64)
     assert sums.shape[1] == WIDTH
     tallies.statistics.put(np.arange(n), np.full(n, NOW - 3600.0), sums)

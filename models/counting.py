@@ -15,7 +15,7 @@ import numpy as np
 
 from models.profile import history
 from models.profile.state import LANDMARK_S, Profile
-from models.statistics import EMPTY, Record, fold, looked, sold
+from models.statistics import EMPTY, Record, fold, listed, looked, sold
 from schemas.events import (
     Fact,
     Line,
@@ -93,11 +93,10 @@ def count(counts: Counts, fact: Fact, lines: Sequence[Line], items: Mapping[str,
     weight = value * 2.0 ** ((fact.at - LANDMARK_S) / HEAT_HALF_LIFE_S)
     ids = list(dict.fromkeys(line.product_id for line in lines))
     records = _orders(ids, profile, fact.at) if kind == "purchase" else [(fact.at, looked(value))] * len(ids)
-    statistics = cast("dict[str, Record]", counts.statistics)
     for product_id, record in zip(ids, records, strict=True):
         counts.events[product_id, kind] = counts.events.get((product_id, kind), 0) + 1
         counts.heat[product_id] = counts.heat.get(product_id, 0.0) + weight
-        statistics[product_id] = fold(statistics.get(product_id, EMPTY), record)
+        _add(counts, product_id, record)
         item = items.get(product_id)
         if item is not None and item.category:
             key = (item.category, product_id)
@@ -121,8 +120,15 @@ def _shown(counts: Counts, fact: Fact, lines: Sequence[Line], profile: Profile) 
         )
         action = None if clicked else "click"
     if action is not None:
+        record = (fact.at, listed(chosen=action == "click"))
         for product_id in list(dict.fromkeys(line.product_id for line in lines))[:LIST_COUNTED]:
             counts.events[product_id, action] = counts.events.get((product_id, action), 0) + 1
+            _add(counts, product_id, record)
+
+
+def _add(counts: Counts, product_id: str, record: Record) -> None:
+    held = cast("dict[str, Record]", counts.statistics)
+    held[product_id] = fold(held.get(product_id, EMPTY), record)
 
 
 def _orders(ids: Sequence[str], profile: Profile, at: float) -> list[Record]:

@@ -133,6 +133,7 @@ def _everybody(scene: Scene, pool: Pool, at: dict[str, Floats]) -> None:
     at["tried_share"][:] = (one["new_30d"] + 0.5) / (one["sold_30d"] + 1.0)
     at["again_share"][:] = (one["again"] + 0.5) / (one["first"] + one["again"] + 1.0)
     at["gap"][:] = _gap(one) / np.float32(5.0)
+    at["click_rate"][:] = (np.minimum(one["chosen"], one["shown"]) + PRIOR_CLICKS) / (one["shown"] + PRIOR_SHOWN)
     base = scene.world.base
     if base is not None and len(base.of_category) >= columns.categories:
         total = base.of_category[columns.category[pool.rows]]
@@ -223,12 +224,6 @@ def _rare(scene: Scene, pool: Pool, at: dict[str, Floats]) -> None:
         number = catalogue.number_of(name)
         if number >= 0:
             at["sentiment"][scene.columns.category[pool.rows] == number] = feeling
-    at["click_rate"][:] = PRIOR_CLICKS / PRIOR_SHOWN
-    told = scene.world.counts
-    for product_id in told if len(told) <= len(pool.rows) else (catalogue.at(int(row)).product_id for row in pool.rows):
-        if (counts := told.get(product_id)) is not None and counts.shown:
-            rate = (max(0, min(counts.click, counts.shown)) + PRIOR_CLICKS) / (max(0, counts.shown) + PRIOR_SHOWN)
-            at["click_rate"][_place(pool, catalogue.row(product_id))] = rate
 
 
 def _place(pool: Pool, row: int) -> slice:

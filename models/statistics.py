@@ -26,6 +26,8 @@ FIELDS: Final[Mapping[str, float]] = {  # name -> half-life in days
     "first": 180.0,  # orders by new buyers
     "again": 180.0,  # orders by earlier buyers
     "gap": 180.0,  # log of the days since each of those last bought it, summed
+    "shown": 30.0,  # times in a list on a screen, of any kind
+    "chosen": 30.0,  # and chosen there
 }
 INDEX: Final = {name: i for i, name in enumerate(FIELDS)}
 HALF_LIVES_S: Final = np.array([days * DAY_S for days in FIELDS.values()])  # (k,)
@@ -54,13 +56,18 @@ def fold(one: Record, other: Record) -> Record:
 def sold(*, new: bool, gap_days: float = 0.0) -> tuple[float, ...]:
     """What one order adds to an item; `gap_days` since the shopper's last one that held it."""
     if new:
-        return 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0
-    return 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, math.log(max(1.0, gap_days))
+        return 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
+    return 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, math.log(max(1.0, gap_days)), 0.0, 0.0
 
 
 def looked(weight: float) -> tuple[float, ...]:
     """What a look at an item, or its way into a cart, adds."""
-    return 0.0, 0.0, 0.0, 0.0, 0.0, weight, weight, 0.0, 0.0, 0.0
+    return 0.0, 0.0, 0.0, 0.0, 0.0, weight, weight, 0.0, 0.0, 0.0, 0.0, 0.0
+
+
+def listed(*, chosen: bool) -> tuple[float, ...]:
+    """What a place in a list adds, or that the product was chosen there."""
+    return 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, float(not chosen), float(chosen)
 
 
 def together(

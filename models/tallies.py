@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -23,19 +23,6 @@ BASE_FRESH_S: Final = (
 )
 
 
-class Shown(NamedTuple):
-    """How often an item was shown and chosen; the other counters are not needed where statistics are at hand."""
-
-    view: int = 0
-    cart: int = 0
-    purchase: int = 0
-    shown: int = 0
-    click: int = 0
-
-
-NOT_SHOWN: Final = Shown()
-
-
 class Tallies:
     """Adds up counts and shows them as a world."""
 
@@ -45,7 +32,6 @@ class Tallies:
         self.nearest = Nearest()
         self._pairs: dict[str, dict[str, float]] = {}
         self._near: dict[str, Near] = {}
-        self._shown: dict[str, Shown] = {}
         self._base: Base | None = None
         self._base_at = -np.inf
 
@@ -54,10 +40,6 @@ class Tallies:
         known = {product_id: row for product_id in counts.statistics if (row := self.catalogue.row(product_id)) >= 0}
         self.statistics.reach(self.catalogue.height)
         self.statistics.add(list(known.values()), [counts.statistics[product_id] for product_id in known])
-        for (product_id, action), n in counts.events.items():
-            if action in ("shown", "click"):
-                shown = self._shown.get(product_id, NOT_SHOWN)
-                self._shown[product_id] = shown._replace(**{action: getattr(shown, action) + n})
         for (a, b), weight in counts.pairs.items():
             held = self._pairs.setdefault(a, {})
             held[b] = held.get(b, 0.0) + weight
@@ -79,7 +61,6 @@ class Tallies:
             base=self._base,
             near={product_id: self._of(product_id) for product_id in anchors},
             nearest=self.nearest,
-            counts=self._shown,
         )
 
     def _of(self, product_id: str) -> Near:

@@ -19,7 +19,7 @@ from models.nearest import Nearest
 from models.profile import Profile, top_categories
 from models.statistics import Statistics
 from models.tallies import NEIGHBOURS, SMALL, near_of
-from streams.store import ItemCounts, Store
+from streams.store import Store
 
 FRESH_S = 5.0  # what a list is made from may be this old
 BASE_FRESH_S = 30.0  # what everybody wants, where lists begin
@@ -43,7 +43,6 @@ class WorldReader:
     _turn: int = 0
     _hot: dict[str | None, tuple[float, list[str]]] = field(default_factory=dict)
     _near: dict[str, tuple[float, Near]] = field(default_factory=dict)
-    _counts: dict[str, tuple[float, ItemCounts]] = field(default_factory=dict)
     _base: Base | None = None
     _base_at: float = -np.inf
     _epoch: int = 0
@@ -54,8 +53,7 @@ class WorldReader:
         scenes = [Scene(profile=profile, catalogue=self.catalogue, world=World(), now=now) for profile in profiles]
         near = await self._neighbours(scenes, now=now)
         hot = await self._trends(profiles, now=now)
-        shown = dict.fromkeys(product_id for p in profiles for product_id in [*p.shown, *p.recent_ids()])
-        wanted = self.catalogue.rows(dict.fromkeys([*hot, *shown, *near]))
+        wanted = self.catalogue.rows(dict.fromkeys([*hot, *near, *(product_id for p in profiles for product_id in p.shown)]))
         rows = np.concatenate([wanted, *(one.rows for one in near.values()), *(scene.shopper.rows for scene in scenes)])
         await self._refresh(rows[rows >= 0], now=now)
         base = self._wanted(now)
@@ -66,7 +64,6 @@ class WorldReader:
             base=base,
             near=near,
             nearest=self.nearest,
-            counts=await self._shown(list(shown), now=now),
             shoppers={scene.profile.user_id: scene.shopper for scene in scenes},
         )
 
@@ -124,13 +121,3 @@ class WorldReader:
             self._base, self._base_at = base_of(self.statistics, columns, now), now
             self.nearest.follow(self.catalogue.vectors_of(slice(0, len(columns.used))), columns.used, epoch=self.catalogue.epoch)
         return self._base
-
-    async def _shown(self, product_ids: Sequence[str], *, now: float) -> dict[str, ItemCounts]:
-        """How often items were shown and chosen."""
-        asked = [one for one in product_ids if one not in self._counts or self._counts[one][0] <= now - self.fresh_s]
-        if asked:
-            if len(self._counts) > KEPT:
-                self._counts.clear()
-                asked = list(product_ids)
-            self._counts.update({one: (now, counts) for one, counts in (await self.store.counters(asked)).items()})
-        return {one: self._counts[one][1] for one in product_ids}

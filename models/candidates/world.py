@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,21 +24,6 @@ NO_SCORES: Final = np.zeros(0, dtype=np.float32)
 ANCHORS: Final = 36  # products asked about
 LOOKED_HALF_LIFE_D: Final = 1.0  # of an anchor that was looked at
 BOUGHT_HALF_LIFE_D: Final = 30.0  # of one that was bought
-
-
-class Counters(Protocol):
-    """How often each thing happened to one item."""
-
-    @property
-    def view(self) -> int: ...
-    @property
-    def cart(self) -> int: ...
-    @property
-    def purchase(self) -> int: ...
-    @property
-    def shown(self) -> int: ...
-    @property
-    def click(self) -> int: ...
 
 
 class Near(NamedTuple):
@@ -65,7 +50,6 @@ class World:
     statistics: Statistics = field(default_factory=Statistics)
     base: Base | None = None
     near: Mapping[str, Near] = field(default_factory=dict)  # product -> what goes with it
-    counts: Mapping[str, Counters] = field(default_factory=dict)
     nearest: Nearest | None = None  # None: every item is compared
     shoppers: Mapping[str, Shopper] = field(default_factory=dict)  # user -> as seen when the world was read
 

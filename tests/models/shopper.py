@@ -67,7 +67,6 @@ def world(
     *,
     hot: Sequence[tuple[str, float]] = (),
     near: Mapping[str, Sequence[tuple[str, float]]] | None = None,
-    counts: Mapping[str, Any] | None = None,
     now: float = NOW,
 ) -> World:
     """What everybody does: `hot` is product -> orders of this moment, by new buyers."""
@@ -83,6 +82,5 @@ def world(
         statistics=statistics,
         base=base_of(statistics, columns, now),
         near={product_id: near_of(catalogue, ranked) for product_id, ranked in (near or {}).items()},
-        counts=counts or {},
         nearest=nearest,
     )

@@ -1,7 +1,5 @@
 """The list as a shopper sees it."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from shopper import DAY, HOUR, NOW, fact, item, shop, vector, world
@@ -19,7 +17,6 @@ THINGS = {
     for i in range(200)
 }
 HOT = [(f"p{i}", 100.0 / (1 + i)) for i in range(40)]
-COUNTS = {f"p{i}": SimpleNamespace(view=100 - i, cart=9, purchase=5, shown=50, click=5) for i in range(40)}
 NEAR = {"p2": [("p3", 5.0), ("p17", 4.0), ("p22", 1.0)]}
 
 
@@ -45,7 +42,7 @@ def ask(
     return recommend(
         profile,
         catalogue,
-        world(catalogue, hot=hot, near=NEAR, counts=COUNTS),
+        world(catalogue, hot=hot, near=NEAR),
         **{
             "now": NOW,
             "n": n,
