@@ -6,7 +6,7 @@ import logging
 import zlib
 from dataclasses import dataclass
 
-from models.bandit import Posterior, Snapshot, Stats, merge
+from models.bandit import HALF_LIFE_S, Posterior, Snapshot, Stats, merge
 from models.champions import Rules
 from models.policies import Definition
 from schemas.errors import PipelineError
@@ -39,20 +39,20 @@ async def read_rules(store: Store) -> tuple[Rules, bytes | None]:
     return (Rules() if data is None else Rules.decode(data)), data
 
 
-async def read_stats(store: Store, *, now: float) -> Stats:
+async def read_stats(store: Store, *, now: float, half_life_s: float = HALF_LIFE_S) -> Stats:
     """Everything that all source partitions have learnt, and the prior. What does not decode is left out: that is said."""
-    parts = [prior(now)]
+    total = prior(now, half_life_s=half_life_s)
     for (topic, partition), data in sorted(
         (await store.policy(POLICY)).items()
     ):  # in one order, so that workers agree to the bit
         try:
-            parts.append(Stats.decode(data))
+            total = merge([total, Stats.decode(data)], half_life_s=half_life_s)
         except PipelineError as error:
             log.error("policy statistics of %s[%d] are left out: %s", topic, partition, error)
-    return merge(parts)
+    return total
 
 
-async def read_deciders(store: Store, *, now: float, weigh_pending: bool) -> Deciders:
+async def read_deciders(store: Store, *, now: float, weigh_pending: bool, half_life_s: float = HALF_LIFE_S) -> Deciders:
     """What the workers decide by from now on, kept under its version."""
     try:
         rules, _ = await read_rules(store)
@@ -63,7 +63,7 @@ async def read_deciders(store: Store, *, now: float, weigh_pending: bool) -> Dec
     except (PipelineError, KeyError) as error:  # written by hand, or by a later version: messages must go on
         log.error("the rules of the policy cannot be followed, the default decides: %s", error)
         rules, champion_is, challenger_is = Rules(), Definition(), None
-    stats = await read_stats(store, now=now)
+    stats = await read_stats(store, now=now, half_life_s=half_life_s)
     champion = await frozen(store, rules.frozen) if rules.frozen is not None else None
     if champion is None:
         champion = believe(stats, champion_is, now=now, weigh_pending=weigh_pending)
@@ -97,13 +97,13 @@ async def frozen(store: Store, version: str) -> Posterior | None:
         return None
 
 
-def prior(now: float) -> Stats:
+def prior(now: float, *, half_life_s: float = HALF_LIFE_S) -> Stats:
     """What is believed before any data: a message earns a little more than what is bought anyway.
 
     Both are thought of as known from some decisions, so that a new shop starts by writing, and believes its own numbers after a
     few dozen. What is written down here never fades.
     """
-    stats = Stats()
+    stats = Stats(half_life_s=half_life_s)
     nowhere: list[float] = [0.0] * stats.dim
     for turn in range(40):
         stats.update(WHETHER, "send", nowhere, 0.25 if turn % 4 == 0 else 0.0, new=True, at=now)

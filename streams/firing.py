@@ -238,7 +238,10 @@ class Firing:
         settings = self.pipeline.settings
         if self._held is None or now - self._held[0] > settings.policy_age_s:
             live = settings.pace == "live"
-            self._held = (now, await read_deciders(self.pipeline.store, now=now, weigh_pending=live))
+            self._held = (
+                now,
+                await read_deciders(self.pipeline.store, now=now, weigh_pending=live, half_life_s=settings.policy_half_life_s),
+            )
         return self._held[1]
 
     def _tell(self, effects: Effects) -> None:

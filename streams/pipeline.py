@@ -288,12 +288,23 @@ class Pipeline:
             # offsets first: statistics read later can only include more, and then the compare-and-set refuses
             offset = (await self.store.policy_offsets(POLICY)).get(source, -1)
             data = (await self.store.policy(POLICY)).get(source)
-            try:
-                self.stats[source] = (offset, Stats.decode(data) if data else Stats())
-            except ShapeError as error:  # of another version: learning starts anew, answers must go on
-                log.error("policy statistics of %s[%d] start anew: %s", *source, error)
-                self.stats[source] = (offset, Stats())
+            self.stats[source] = (offset, self._stats_in(data, source))
         return self.stats[source]
+
+    def _stats_in(self, data: bytes | None, source: tuple[str, int]) -> Stats:
+        """What a source partition has learnt. Of another version or half-life: learning starts anew, answers must go on."""
+        anew = Stats(half_life_s=self.settings.policy_half_life_s)
+        if data is None:
+            return anew
+        try:
+            held = Stats.decode(data)
+        except ShapeError as error:
+            log.error("policy statistics of %s[%d] start anew: %s", *source, error)
+            return anew
+        if held.half_life_s != anew.half_life_s:
+            log.warning("policy statistics of %s[%d] start anew: they had another half-life", *source)
+            return anew
+        return held
 
 
 Handler = Callable[[Pipeline, str, int, Sequence[Any], float], Awaitable[tuple[Effects, People | None]]]

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from models import champions
+from models.bandit import HALF_LIFE_S
 from models.champions import ChampionError, Rules
 from models.policies import Definition
 from schemas.errors import SettingsError
@@ -48,7 +49,8 @@ async def run_policy(args: argparse.Namespace, settings: Settings, *, gate: Gate
     await connect_store(store, settings)
     try:
         if args.action != "list":
-            print(await change(store, args, gate=gate, now=time.time(), live=settings.pace == "live"))
+            half_life_s = settings.policy_half_life_s
+            print(await change(store, args, gate=gate, now=time.time(), live=settings.pace == "live", half_life_s=half_life_s))
         rules, _ = await read_rules(store)
         print(json.dumps(as_json(rules), indent=2) if getattr(args, "json", False) else "\n".join(tell(rules)))
     finally:
@@ -56,7 +58,9 @@ async def run_policy(args: argparse.Namespace, settings: Settings, *, gate: Gate
     return 0
 
 
-async def change(store: Store, args: argparse.Namespace, *, gate: Gate, now: float, live: bool) -> str:
+async def change(
+    store: Store, args: argparse.Namespace, *, gate: Gate, now: float, live: bool, half_life_s: float = HALF_LIFE_S
+) -> str:
     """One change of the rules; what was done, in words. ChampionError where it cannot be, or somebody else was faster."""
     rules, stored = await read_rules(store)
     why = args.why
@@ -77,7 +81,7 @@ async def change(store: Store, args: argparse.Namespace, *, gate: Gate, now: flo
         after = champions.rollback(rules, at=now, why=why)
         said = f"{after.champion} is the champion again"
     elif args.action == "freeze":
-        posterior = (await read_deciders(store, now=now, weigh_pending=live)).champion
+        posterior = (await read_deciders(store, now=now, weigh_pending=live, half_life_s=half_life_s)).champion
         await keep(store, posterior, ttl_s=math.inf)
         after, said = champions.freeze(rules, posterior.version, at=now, why=why), f"frozen at {posterior.version}"
     elif args.action in ("pause", "resume"):

@@ -43,6 +43,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "debounce_s": (0, 86_400),
     "late_s": (60, 365 * 86_400),
     "policy_refresh_s": (0.05, 3600),
+    "policy_half_life_days": (2, 3650),  # below, weights would leave the range of numbers within two years
     "image_weight": (0, 1),
     "holdout_global": (0, 0.5),
     "holdout_campaign": (0, 0.5),
@@ -96,6 +97,7 @@ class Settings:
     debounce_s: float = 5.0  # at most one recommendation for a shopper and surface in this time
     late_s: float = 72 * 3600.0  # an older event moves the profile and triggers nothing
     policy_refresh_s: float = 60.0  # how old the policy of a decision may be; in the demo at most five seconds
+    policy_half_life_days: float = 14.0  # a decision counts half after this; another value starts learning anew
     rewards: str = ""  # what outcomes are worth, in conversions: "opened=0,complained=-8"; unnamed ones keep their default
     holdout_global: float = 0.05  # share of shoppers who get no marketing at all, 0-0.5
     holdout_campaign: float = 0.05  # share held out of each campaign, 0-0.5
@@ -177,6 +179,10 @@ class Settings:
             except ValueError:
                 raise SettingsError([f"{variable('rewards')} must be name=number,..., got {part!r}"]) from None
         return values
+
+    @property
+    def policy_half_life_s(self) -> float:
+        return self.policy_half_life_days * 86_400.0
 
     @property
     def policy_age_s(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -272,6 +273,21 @@ async def test_every_decision_is_computed_again_to_the_byte_from_its_record_and_
         )
         assert encode(again) == encode(record)
     assert len(decided) >= 12
+
+
+async def test_another_half_life_starts_learning_anew_and_stops_nobody() -> None:
+    shop = await a_shop_that_decided()
+    await shop.hear()
+    shop.settings = replace(shop.settings, policy_half_life_days=30.0)
+    shop.pipeline = shop.worker()
+    await decide(shop, "d1", at=NOW)
+
+    before = await Firing(shop.pipeline)._deciders(shop.now)
+    await shop.feed("conversion", order("ana", "1", at=NOW + 5))
+    after = await Firing(shop.pipeline)._deciders(shop.now)
+
+    assert before.champion.beliefs("tone", [0.5] * 16)["warm"][0] == 0.0
+    assert after.champion.beliefs("tone", [0.5] * 16)["warm"][0] > 0.0
 
 
 async def test_a_new_worker_decides_as_the_old_one() -> None:
