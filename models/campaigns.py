@@ -110,7 +110,8 @@ def again(
     """The wait that follows one that is over, where a campaign has several: the next product that runs out."""
     if campaign.rule != "replenish":
         return None
-    found = rules.due_again(shopper, after=pending.first_due, pace=pace, days_of=days_of)
+    after = pending.first_due + rules.DAY_S / pace - 1e-3  # whatever ran out within a day of it was offered with it
+    found = rules.due_again(shopper, after=after, pace=pace, days_of=days_of)
     if found is None:
         return None
     due, product_ids = found

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.campaign_file import DEFAULT_FILE
-from models.campaigns import Campaign, arm, load
+from models.campaigns import Campaign, again, arm, due_of, load, told_of
 from models.profile import Pending, apply, blank
 from models.profile.state import Rfm
 from schemas.errors import SettingsError
@@ -16,14 +16,17 @@ from schemas.events import (
     CheckoutStarted,
     Context,
     Fact,
+    Identified,
     Line,
     OrderCompleted,
+    OrderRefunded,
     ProductAdded,
     ProductRemoved,
     ProductsSearched,
     ProductViewed,
     Source,
 )
+from schemas.messages import Trigger
 
 ALL = load()
 CART = {"cart_abandonment": ALL["cart_abandonment"]}
@@ -36,6 +39,8 @@ NAMES = {
     ProductsSearched: "Products Searched",
     OrderCompleted: "Order Completed",
     CheckoutStarted: "Checkout Started",
+    OrderRefunded: "Order Refunded",
+    Identified: "identify",
 }
 WEEK = 604_800.0
 
@@ -395,3 +400,148 @@ def test_quiet_hours_can_be_off_in_both_ways_of_writing_it(tmp_path, off):
     campaigns = load(written(tmp_path / "campaigns.yaml", text))
 
     assert [name for name, campaign in campaigns.items() if campaign.quiet_hours is None] == ["browse_abandonment"]
+
+
+# --- the same with the real profile, in every order
+
+SEARCH = {"search_abandonment": ALL["search_abandonment"]}
+COMPANION = {"post_purchase": ALL["post_purchase"]}
+REPLENISH = {"replenishment": ALL["replenishment"]}
+WIN_BACK = {"win_back": ALL["win_back"]}
+WELCOME = {"welcome": ALL["welcome"]}
+DAY = 86_400.0
+
+
+def lived(story, campaigns, *, days_of=lambda _: None):
+    """A profile that heard the story in this order."""
+    ana = blank("ana", 4)
+    for body, at in story:
+        fact = a_fact(body, at=at)
+        apply(ana, fact)
+        for change in arm(fact, ana, campaigns, days_of=days_of):
+            if change.pending is None:
+                ana.pending.pop(change.campaign)
+            else:
+                ana.pending[change.campaign] = change.pending
+    return ana
+
+
+def ends(story, campaigns, told, **more):
+    """What waits at the end, over all orders of hearing the story."""
+    return {tuple(told(one) for one in lived(heard, campaigns, **more).pending.values()) for heard in permutations(story)}
+
+
+def searched(query, results=None):
+    return ProductsSearched(query=query, results=results)
+
+
+def test_a_search_waits_from_the_last_one_and_says_whether_it_found_anything():
+    ana = lived([(searched("tea", 3), 100.0), (searched("unicorn", 0), 200.0)], SEARCH)
+
+    pending = ana.pending["search_abandonment"]
+    assert (pending.due, pending.trigger.type, pending.product_ids) == (200.0 + 3600, "search_without_result", [])
+
+
+@pytest.mark.parametrize(
+    ("story", "expected"),
+    [
+        ([(searched("tea"), 100.0), (viewed("tea"), 150.0)], {()}),
+        ([(searched("tea"), 100.0), (viewed("tea"), 150.0), (searched("cup"), 200.0)], {("m-200.0",)}),
+        ([(searched("tea"), 100.0), (searched("cup"), 200.0), (added("tea"), 50.0)], {("m-200.0",)}),
+        ([(searched("tea"), 100.0), (searched("cup"), 200.0), (order("cup"), 300.0)], {()}),
+    ],
+)
+def test_turning_to_a_product_ends_a_search_whichever_was_heard_first(story, expected):
+    assert ends(story, SEARCH, lambda wait: wait.trigger.message_id) == expected
+
+
+def test_what_goes_with_an_order_comes_a_week_after_the_last_one_without_what_was_given_back():
+    story = [
+        (order("beans", "cup"), 100.0),
+        (OrderCompleted(order_id="o2", products=[Line(product_id="jug"), Line(product_id="pot")]), 200.0),
+        (OrderRefunded(order_id="o2", products=[Line(product_id="pot")]), 300.0),
+    ]
+
+    assert ends(story, COMPANION, lambda wait: (wait.due, *wait.about)) == {((200.0 + 7 * DAY, "jug"),)}
+    assert lived([*story, (OrderRefunded(order_id="o2"), 400.0)], COMPANION).pending == {}
+
+
+def bought(number, *product_ids):
+    return OrderCompleted(order_id=f"o{number}", products=[Line(product_id=product_id) for product_id in product_ids])
+
+
+def test_a_product_is_due_by_the_shoppers_own_rhythm_whichever_order_was_heard_first():
+    story = [(bought(1, "beans"), 0.0), (bought(2, "beans", "cup"), 10 * DAY), (bought(3, "beans"), 20 * DAY)]
+
+    assert ends(story, REPLENISH, lambda wait: (wait.due, *wait.product_ids)) == {((30 * DAY, "beans"),)}
+
+
+def test_a_product_that_the_shop_calls_used_up_is_due_after_one_order():
+    ana = lived([(bought(1, "beans", "cup"), 100.0)], REPLENISH, days_of={"beans": 14.0}.get)
+
+    assert (ana.pending["replenishment"].due, ana.pending["replenishment"].product_ids) == (100.0 + 14 * DAY, ["beans"])
+
+
+def test_once_one_product_was_offered_the_next_one_waits_and_then_nothing():
+    days_of = {"beans": 14.0, "soap": 14.5, "cup": 30.0}.get
+    ana = lived([(bought(1, "beans", "cup", "soap"), 100.0)], REPLENISH, days_of=days_of)
+    first = ana.pending["replenishment"]
+
+    second = again(REPLENISH["replenishment"], ana, first, days_of=days_of)
+
+    assert first.product_ids == ["beans", "soap"]  # within a day of each other
+    assert second is not None
+    assert (second.due, second.product_ids, second.step) == (100.0 + 30 * DAY, ["cup"], 1)
+    assert again(REPLENISH["replenishment"], ana, second, days_of=days_of) is None
+
+
+def test_a_shopper_who_orders_and_leaves_is_missed_45_days_after_the_last_look():
+    ana = lived([(bought(1, "beans"), 0.0), (viewed("cup"), 2 * DAY), (viewed("cup"), 2 * DAY + 3600)], WIN_BACK)
+    looker = lived([(viewed("cup"), 2 * DAY)], WIN_BACK)
+
+    held = ana.pending["win_back"]
+    assert due_of(WIN_BACK["win_back"], ana, held) == 47 * DAY + 3600
+    assert held.due == 47 * DAY  # its timer is set once a day at most
+    assert looker.pending == {}
+
+
+def test_a_welcome_waits_from_the_first_consent_and_once_only():
+    yes, no = Identified(email_consent=True), Identified(email_consent=False)
+    ana = lived([(no, 50.0), (yes, 100.0), (yes, 200.0)], WELCOME)
+    assert ana.pending["welcome"].due == 100.0 + 600
+
+    ana.decided["welcome"] = "d1"
+    del ana.pending["welcome"]
+    assert arm(a_fact(yes, at=900.0), ana, WELCOME) == []
+    assert lived([(bought(1, "beans"), 10.0), (yes, 100.0)], WELCOME).pending == {}
+
+
+def test_a_product_of_which_somebody_is_told_joins_their_wait_once_and_an_order_takes_it_out():
+    drop = ALL["price_drop"]
+    ana = lived([(viewed("beans"), 100.0)], {})
+    trigger = a_trigger("m-1")
+    first = told_of(drop, ana, product_id="beans", price=8.0, trigger=trigger, at=500.0, due=900.0)
+    assert first is not None
+    ana.pending["price_drop"] = first
+    second = told_of(drop, ana, product_id="cup", price=3.0, trigger=a_trigger("m-2"), at=600.0, due=950.0)
+    assert second is not None
+    ana.pending["price_drop"] = second
+
+    assert (second.due, second.product_ids, second.prices, second.trigger.message_id) == (
+        900.0,
+        ["beans", "cup"],
+        {"beans": 8.0, "cup": 3.0},
+        "m-1",
+    )
+    assert told_of(drop, ana, product_id="cup", price=3.0, trigger=trigger, at=600.0, due=950.0) is None
+    apply(ana, fact := a_fact(order("cup"), at=700.0))
+    (change,) = arm(fact, ana, {"price_drop": drop})
+    assert change.pending is not None
+    assert change.pending.product_ids == ["beans"]
+    assert told_of(drop, ana, product_id="cup", price=3.0, trigger=trigger, at=600.0, due=950.0) is None  # bought since
+
+
+def a_trigger(message_id):
+    return Trigger(
+        type="price_drop", message_id=message_id, topic="catalog", partition=0, offset=1, at="2026-11-24T00:00:00.000Z"
+    )
