@@ -123,18 +123,11 @@ def _list(
     chance = _chance(int(new_only.sum()), len(found.rows) - len(fixed), n=free, surface=surface)
     drawable = _allowed(scene, here, found, np.flatnonzero(new_only), most=len(found.rows)) if chance > 0.0 else []
     ranked = np.argsort(-worth, kind="stable")
-    ranked = ranked[~among(ranked, np.array(fixed, dtype=np.int64), len(ranked)) & ~(new_only[ranked] & (chance > 0.0))]
-    rest = _considered(scene, here, found, ranked, n=n)
-    columns = scene.columns
-    places = mmr(
-        worth[rest],
-        scene.catalogue.vectors_of(found.rows[rest]),
-        free,
-        groups=[str(number) for number in columns.category[found.rows[rest]]],
-        per_group=max(2, math.ceil(n * CATEGORY_SHARE)),
-        limits=_limits(scene, here, found.rows[rest], found.rows[fixed]),
-    )
-    chosen, odds = [int(rest[i]) for i in places], {}
+    ranked = ranked[~among(ranked, np.array(fixed, dtype=np.int64), len(ranked))]
+    chosen = _best(scene, here, found, worth, ranked[~new_only[ranked]] if chance > 0.0 else ranked, fixed, n=n)
+    if chance > 0.0 and len(chosen) < free:  # the rules leave too few of the others: what is new fills the list, by rank
+        chance, chosen = 0.0, _best(scene, here, found, worth, ranked, fixed, n=n)
+    odds: dict[int, float] = {}
     if drawable and (here.per_category is not None or here.per_brand is not None):
         every = _limits(scene, here, found.rows, found.rows[:0])
         drawable = [i for i in drawable if all(limit.room([*chosen[:-1], *fixed], i) for limit in every)]
@@ -152,6 +145,29 @@ def _list(
     return [
         _pick(scene, found, i, rows[i], float(score), odds.get(i, 1.0), ranker) for i, score in zip(final, scores, strict=True)
     ]
+
+
+def _best(
+    scene: Scene,
+    here: SurfaceRules,
+    found: Pool,
+    worth: npt.NDArray[np.float64],
+    ranked: npt.NDArray[np.int64],
+    fixed: Sequence[int],
+    *,
+    n: int,
+) -> list[int]:
+    """Places of the pool for all of the list but what is pinned: by worth, held to rules, limits and diversity."""
+    rest = _considered(scene, here, found, ranked, n=n)
+    places = mmr(
+        worth[rest],
+        scene.catalogue.vectors_of(found.rows[rest]),
+        n - len(fixed),
+        groups=[str(number) for number in scene.columns.category[found.rows[rest]]],
+        per_group=max(2, math.ceil(n * CATEGORY_SHARE)),
+        limits=_limits(scene, here, found.rows[rest], found.rows[list(fixed)]),
+    )
+    return [int(rest[i]) for i in places]
 
 
 def excluded(profile: Profile, now: float, *, rules: SurfaceRules = NONE.default) -> set[str]:

@@ -212,3 +212,23 @@ def test_a_file_of_another_shape_is_refused_in_words(tmp_path: Path, text: str) 
 
     with pytest.raises(SettingsError):
         load(path)
+
+
+def test_a_surface_of_nothing_but_new_products_shows_them_to_anybody() -> None:
+    released = {"launch": True, "released_at": NOW - DAY}
+    fresh = item("fresh", category="garden", attributes=released, vector=vector(7))
+    rules = read({"surfaces": {"launch": {"include": [{"attributes": {"launch": True}}]}}})
+
+    for profile in (shopper(), blank("stranger", 32)):
+        picks = recommend(
+            profile,
+            shop(*THINGS.values(), fresh),
+            WORLD,
+            now=NOW,
+            n=10,
+            surface="launch",
+            rng=np.random.default_rng(1),
+            ranker=first_ranker(),
+            rules=rules,
+        )
+        assert [pick.product_id for pick in picks] == ["fresh"]
