@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from calendar import monthrange
+from collections.abc import Collection
+from datetime import UTC, date, datetime, time, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -33,10 +34,7 @@ def _load(name: str) -> tzinfo | None:
         return None
 
 
-DAY_S = 86_400.0
-
-
-def sent_beside(sends: Iterable[float], leave: float, tz: tzinfo) -> tuple[int, int, int]:
+def sent_beside(sends: Collection[float], leave: float, tz: tzinfo) -> tuple[int, int, int]:
     """How many of `sends` fall on the shopper's calendar day, week (from Monday) and month of `leave`; not the last 24 hours.
 
     A message that is to leave later counts on the day that it leaves. Calendar days, so a day of 23 or 25 hours is one day.
@@ -44,26 +42,32 @@ def sent_beside(sends: Iterable[float], leave: float, tz: tzinfo) -> tuple[int, 
     >>> sent_beside([0.0, 90_000.0], 100_000.0, UTC)
     (1, 2, 2)
     """
-    near = [at for at in sends if -32 * DAY_S < at - leave < 32 * DAY_S]
-    if not near:
+    if not sends:
         return 0, 0, 0
     that = datetime.fromtimestamp(leave, tz)
-    day, month = that.toordinal(), (that.year, that.month)
-    today = this_week = this_month = 0
-    for at in near:
-        local = datetime.fromtimestamp(at, tz)
-        ordinal = local.toordinal()
-        today += ordinal == day
-        this_week += (ordinal - 1) // 7 == (day - 1) // 7  # day 1 was a Monday
-        this_month += (local.year, local.month) == month
-    return today, this_week, this_month
+    day = that.toordinal()
+    monday = day - (day - 1) % 7  # day 1 was a Monday
+    first = day - that.day + 1
+    nights = (day, day + 1, monday, monday + 7, first, first + days_of_month(that.year, that.month))
+    a, b, c, d, e, f = [local_moment(tz, ordinal, 0) for ordinal in nights]
+    return sum(a <= at < b for at in sends), sum(c <= at < d for at in sends), sum(e <= at < f for at in sends)
+
+
+def days_of_month(year: int, month: int) -> int:
+    return monthrange(year, month)[1]
+
+
+@lru_cache(maxsize=100_000)  # shoppers share zones, and messages share days
+def local_moment(tz: tzinfo, ordinal: int, hour: int) -> float:
+    """When it is `hour` o'clock on a day in a zone. An hour that the clock skips is the moment of the jump; of two, the first."""
+    return datetime.combine(date.fromordinal(ordinal), time(hour), tzinfo=tz).timestamp()
 
 
 def next_local_hour(now: float, hour: int, *, tz: tzinfo) -> float:
     """The next time that it is `hour` o'clock where the shopper is, strictly after `now`."""
-    day = datetime.fromtimestamp(now, tz).date()
+    day = datetime.fromtimestamp(now, tz).toordinal()
     for ahead in range(3):
-        moment = datetime.combine(day + timedelta(days=ahead), time(hour), tzinfo=tz).timestamp()
+        moment = local_moment(tz, day + ahead, hour)
         if moment > now:
             return moment
     raise AssertionError("unreachable: three days hold every hour")

@@ -66,6 +66,7 @@ class Context:
     quiet_hours: tuple[int, int] | None = (21, 8)
     on_quiet: str = "defer"  # or abort
     held: bool = False  # decided before, and about to leave: it is not new that it is quiet now
+    known: dict[object, float] = field(default_factory=dict)  # what was worked out of the clock already: gates ask it often
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +90,12 @@ def has_room(ctx: Context, channel: str, leave: float) -> bool:
     """Does the cap leave room on the day, in the week and in the month of `leave`?"""
     if ctx.category == "transactional":
         return True
-    day, week, month = sent_beside(ctx.sends.get(channel, ()), leave, ctx.tz)
-    return day < ctx.daily_cap and week < ctx.weekly_cap and month < ctx.monthly_cap
+    key = (channel, leave)
+    room = ctx.known.get(key)
+    if room is None:
+        day, week, month = sent_beside(ctx.sends.get(channel, ()), leave, ctx.tz)
+        room = ctx.known[key] = day < ctx.daily_cap and week < ctx.weekly_cap and month < ctx.monthly_cap
+    return bool(room)
 
 
 def open_channels(ctx: Context, leave: float | None = None) -> tuple[str, ...]:
@@ -104,7 +109,11 @@ def out_of_quiet(ctx: Context, wanted: float) -> float:
     """`wanted`, or the end of the quiet hours that it lies in."""
     if ctx.quiet_hours is None or ctx.category == "transactional":
         return wanted
-    return quiet_until(wanted, start_hour=ctx.quiet_hours[0], end_hour=ctx.quiet_hours[1], tz=ctx.tz) or wanted
+    loud = ctx.known.get(wanted)
+    if loud is None:
+        start_hour, end_hour = ctx.quiet_hours
+        loud = ctx.known[wanted] = quiet_until(wanted, start_hour=start_hour, end_hour=end_hour, tz=ctx.tz) or wanted
+    return loud
 
 
 def leaves_at(ctx: Context) -> float:
