@@ -48,11 +48,11 @@ class TwoLayer:
         self.nets = Net(self.theta[:SIZE]), Net(self.theta[SIZE:])
         for net in self.nets:
             net.line[:] = prior()
-            net.hidden[:] = rng.normal(size=(f, UNITS)) * np.sqrt(2.0 / f)
+            net.hidden[:] = (rng.normal(size=(f, UNITS)) * np.sqrt(2.0 / f)).astype(np.float32)
 
     def forward(self, rows: Vector) -> Vector:
         net = self._net(rows)
-        active = rows @ net.hidden
+        active: Vector = rows @ net.hidden
         active += net.offset
         np.maximum(active, 0.0, out=active)  # (m, h)
         result: Vector = rows @ net.line + active @ net.out
@@ -60,10 +60,10 @@ class TwoLayer:
 
     def gradient(self, rows: Vector, pull: Vector) -> Vector:
         net, f = self._net(rows), len(FEATURES)
-        active = rows @ net.hidden
+        active: Vector = rows @ net.hidden
         active += net.offset
         np.maximum(active, 0.0, out=active)  # (m, h)
-        back = np.multiply(pull[:, None] * net.out, active > 0.0)  # (m, h)
+        back: Vector = pull[:, None] * net.out * (active > 0.0)  # (m, h)
         found = np.zeros_like(self.theta)
         mine = found[:SIZE] if net is self.nets[0] else found[SIZE:]
         mine[:f] = pull @ rows
