@@ -66,7 +66,8 @@ class Context:
     quiet_hours: tuple[int, int] | None = (21, 8)
     on_quiet: str = "defer"  # or abort
     held: bool = False  # decided before, and about to leave: it is not new that it is quiet now
-    known: dict[object, float] = field(default_factory=dict)  # what was worked out of the clock already: gates ask it often
+    # what was worked out of the clock already, because gates ask it often; never copied to another context
+    known: dict[object, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
