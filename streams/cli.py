@@ -69,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="what the messages earned, against those held out, with intervals and in words")
     report.add_argument("--json", metavar="FILE", help="write everything for machines, too")
     report.add_argument("--html", metavar="FILE", help="write a page with pictures, too")
-    report.add_argument("--pause", action="store_true", help="pause every arm that is over a limit (unsubscribed, complained, bounced)")
+    report.add_argument(
+        "--pause", action="store_true", help="pause every arm that is over a limit (unsubscribed, complained, bounced)"
+    )
 
     policy_options(commands.add_parser("policy", help="who decides about messages: list, challenge, promote, roll back, freeze"))
 
