@@ -9,7 +9,7 @@ The engine runs twice: with profiles that pass through their stored form, 16-bit
 evaluation keeps them. The first must agree with the workers in every item of every list and in its score; the second shows what
 the rounding of the stored form does.
 
-    python -m benchmarks.replay_equal [--orders 400] [--households 40]
+    python -m benchmarks.replay_equal [--orders 400] [--households 40] [--skip 0]
 """
 
 from __future__ import annotations
@@ -255,9 +255,11 @@ def fact_of(message: dict[str, Any], n: int) -> Fact:
     return decode(source, message["userId"].encode(), json.dumps(message).encode(), timestamp_s=at, now=at)
 
 
-def part(households: int, orders: int) -> tuple[EventLog, list[ProductUpserted]]:
-    log = complete_journey(households=households)
-    baskets = [basket for basket in log.baskets if len(basket.items) <= 200][:orders]
+def part(households: int, orders: int, *, skip: int = 0) -> tuple[EventLog, list[ProductUpserted]]:
+    """The first orders of some households: those after the first `skip`, by id."""
+    log = complete_journey(households=skip + households)
+    early = {basket.user for basket in complete_journey(households=skip).baskets} if skip else set()
+    baskets = [basket for basket in log.baskets if len(basket.items) <= 200 and basket.user not in early][:orders]
     prices: dict[str, float] = {}
     for basket in baskets:
         for one, price in zip(basket.items, basket.prices, strict=True):
@@ -278,9 +280,9 @@ def part(households: int, orders: int) -> tuple[EventLog, list[ProductUpserted]]
     return EventLog(baskets=baskets, products=log.products, name=log.name), products
 
 
-async def compare(orders: int, households: int) -> tuple[Verdict, Verdict, int, str]:
+async def compare(orders: int, households: int, *, skip: int = 0) -> tuple[Verdict, Verdict, int, str]:
     """(stored form, as evaluated, lists with a learnt ranker, name of the last ranker)."""
-    log, products = part(households, orders)
+    log, products = part(households, orders, skip=skip)
     exact, rounded, learnt, name = Verdict(), Verdict(), 0, ""
     clock = Clock(log.baskets[0].at)
     async with online(clock) as shop:
@@ -325,10 +327,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--orders", type=int, default=400)
     parser.add_argument("--households", type=int, default=40)
+    parser.add_argument("--skip", type=int, default=0, help="households, to take others")
     given = parser.parse_args()
     print(f"machine: {platform.machine()}, {platform.system()}, Python {platform.python_version()}, numpy {np.__version__}")
     started = time.perf_counter()
-    exact, rounded, learnt, name = asyncio.run(compare(given.orders, given.households))
+    exact, rounded, learnt, name = asyncio.run(compare(given.orders, given.households, skip=given.skip))
     print(f"{given.orders} orders of {given.households} households through Kafka in {time.perf_counter() - started:.0f} s")
     print(f"{learnt} lists by a ranker that had learnt; the last one was {name}")
     print(exact.line("profiles in their stored form"))

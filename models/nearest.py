@@ -19,6 +19,7 @@ PER_LIST: Final = 200  # items, about
 SAMPLE: Final = 20  # vectors a centre
 ROUNDS: Final = 6
 READ: Final = 1600  # items compared for one question, at least, while there are lists
+NEWEST: Final = 256  # items that came last
 
 
 class Nearest:
@@ -57,7 +58,9 @@ class Nearest:
             total += len(taken[-1])
             if total >= READ:
                 break
-        return np.concatenate(taken)
+        found = np.concatenate(taken)
+        newest = max(self.filed - NEWEST, 0)  # what just came is always compared: it must be found at once, wherever it was put
+        return np.concatenate([found[found < newest], np.arange(newest, self.filed)])
 
     def _build(self, vectors: Matrix, used: npt.NDArray[np.bool_]) -> None:
         """Spherical k-means on a sample (Dhillon & Modha, 2001); the same rows give the same centres."""
