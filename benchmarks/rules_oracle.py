@@ -439,6 +439,8 @@ class Oracle:
         reasons = self._reasons(one, campaign, wait, record)
         if reasons and None not in reasons:
             return reasons[0]
+        if not reasons and getattr(record, "reason", "") in ("out_of_stock", "already_converted", "price_changed"):
+            return "unsure"
         if marketing:
             if name in one.last and now - one.last[name] < campaign.get("cooldown_s", 0.0):
                 return "frequency_capped"
@@ -450,8 +452,9 @@ class Oracle:
                 return "quiet_hours_aborted"
         if wait is not None and leave >= wait.due + campaign["expiry_s"]:
             return "expired"
-        if not reasons and getattr(record, "reason", "") in ("out_of_stock", "already_converted", "price_changed"):
-            return "unsure"
+        begun = one.chosen[record.decision_id][0] if record.decision_id in one.chosen else now
+        if wait is None and leave >= begun + campaign["expiry_s"] - MOMENT and getattr(record, "reason", "") == "expired":
+            return "expired"  # when it was due is not known here, but for ten minutes
         return None
 
     def _agreed(self, one: Shopper, channel: str, now: float) -> bool:

@@ -157,7 +157,7 @@ def _decide(effects: Effects, state: ContentState, plan: Plan, *, now: float) ->
         suppress(effects, state, plan, verdict.reason or "content_rejected", channel=arms["channel"], now=now)
         return None
     leave = verdict.not_before
-    if leave - now > HANDOVER_S and not plan.pending.held:
+    if leave - now > HANDOVER_S:  # also one that was held before, where the shopper has moved to another zone meanwhile
         _write_down(effects, state, plan, slate, items, context, not_before=ctx.not_before, leave=leave, now=now)
         return leave
     message = message_for(state, plan, items, slate, made, not_before=leave, now=now)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from models.profile import decode
 from streams.firing import Firing
@@ -173,3 +175,25 @@ async def test_stock_that_comes_back_finds_whoever_signed_in_since() -> None:
     told = of(await tell.later(DAY), "back_in_stock")
 
     assert {one.user_id for one in told} == {"ana"}
+
+
+async def test_a_shopper_who_moves_to_another_zone_is_not_written_to_in_its_night() -> None:
+    shop = await a_shop()
+    tell = Teller(shop)
+    crowd = [f"traveller-{i}" for i in range(16)]
+    await tell.agrees(*crowd, timezone="UTC")
+    await tell.later(HOUR)
+    for user in crowd:
+        await tell("click", "Product Added", user, product_id="tea-1")
+    await tell.later(2 * HOUR)
+    await tell.agrees(*crowd, timezone="Asia/Tokyo")  # nine hours on: six in the evening is three at night there
+    start = len(shop.sent.outs)
+
+    await tell.later(2 * DAY)
+
+    sent = [out for out in shop.sent.outs[start:] if out.topic.startswith("content.")]
+    assert sent
+    for out in sent:
+        leaves = datetime.fromisoformat(out.message.not_before)
+        assert 8 <= leaves.astimezone(ZoneInfo("Asia/Tokyo")).hour < 21
+        assert leaves.timestamp() - out.at <= 61  # held again, not handed over hours before
