@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--lightgbm-orders", type=int, default=10_000, help="latest orders that LightGBM is fitted on each week")
     parser.add_argument("--jobs", type=int, default=2, help="walks at once (there are three)")
-    parser.add_argument("--only", choices=tuple(WALKS), help="a part of the methods")
+    parser.add_argument("--only", nargs="+", choices=tuple(WALKS), default=list(WALKS), help="a part of the methods")
     parser.add_argument(
         "--keep", type=Path, help="a folder where each walk leaves its scores, and finds those of an earlier run of it"
     )
@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log = complete_journey(households=SMALL if args.small else None)
     _LOG.append(log)
     results = Results(log, range(size.seeds), size.sample)
-    jobs = [(name, size) for name in WALKS if args.only in {None, name}]
+    jobs = [(name, size) for name in WALKS if name in args.only]
     kept = {name: args.keep / f"{name}.pickle" for name, _ in jobs} if args.keep else {}
     for name, path in kept.items():
         if path.is_file():
