@@ -185,6 +185,7 @@ class Firing:
             decided=await self._decided(due, by_ref),
             definitions=definitions,
             gone=people.gone,
+            shop_rules=pipeline.rules.current(now),
             sent=sent,
         )
 

@@ -15,6 +15,8 @@ from models.holdout import Holdouts
 from models.profile import Pending
 from models.ranker import Ranker
 from models.recommend import World
+from models.rules import NONE
+from models.rules import Rules as ShopRules
 from schemas.events import Source
 from schemas.ids import outbound_id
 from streams.deciders import Deciders
@@ -53,6 +55,7 @@ class ContentState:
     decided: Mapping[str, Decision]  # decision id -> what was decided before: before a crash, or before the message was held
     definitions: Definitions = field(default_factory=lambda: Definitions(campaigns={}))
     gone: Collection[Ref] = ()  # erased
+    shop_rules: ShopRules = NONE  # what may be recommended in a message: surface "message"
     sent: Mapping[tuple[Ref, str], Sent] = field(default_factory=dict)  # (shopper, campaign): published, but not written down yet
 
 

@@ -73,4 +73,5 @@ def _suggested(state: ContentState, plan: Plan, rng: np.random.Generator, *, per
         rng=rng,
         ranker=state.ranker,
         personal=personal,
+        rules=state.shop_rules,
     )
