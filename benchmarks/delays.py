@@ -4,7 +4,8 @@
 
 The problem of `benchmarks.regret`, but every reward is on its way for a while: a mean of 200 rounds for half the arms, 5,000 for the
 other half, and what takes longer than 10,000 (the attribution window) is lost. Four ways to learn from it, with the product's code and its
-5 % floor: at once (not possible in a shop: the yardstick), with the delay curve of each arm learnt on the way, "nothing yet" read as "no" until the reward comes, and waiting until the window has passed. 0 is the oracle, 1 is uniform.
+5 % floor: at once (not possible in a shop: the yardstick), with the delay curve of each arm learnt on the way, "nothing yet" read as
+"no" until the reward comes, and waiting until the window has passed. 0 is the oracle, 1 is uniform.
 Bars: at most 0.50 with the curve learnt, and below both waiting and "no".
 """
 
