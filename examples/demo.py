@@ -187,7 +187,7 @@ async def gather(live: Live, store: RedisStore, shop: Shop, leaving: str) -> Fou
         profile=profile,
         out=live.out,
         counts=dict(live.counts),
-        lag=await live.lag(),
+        lag=await live.last_lag(),
         policy=await store.policy("slate"),
         broken=len(BROKEN),
         erased=leaving,

@@ -113,6 +113,13 @@ class Live:
             bar.show()
             await asyncio.sleep(0.3)
 
+    async def last_lag(self) -> int:
+        """Zero once everything is acknowledged; what is left when that takes too long. One look could meet a record on its way."""
+        deadline = time.monotonic() + CAUGHT_UP_S
+        while (lag := await self.lag()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.3)
+        return lag
+
     async def lag(self) -> int:
         """Records that no worker has acknowledged yet, over all groups."""
         total = 0
