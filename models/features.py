@@ -24,12 +24,12 @@ from models.statistics import PRIOR_GAP_D, PRIOR_GAPS
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
 
-VERSION: Final = "f2"
+VERSION: Final = "f3"
 SOURCES: Final = ("buy_again", "co_visit", "session", "interest", "likely", "trending", "new")
 FEATURES: Final = (
     "bias",
     "discovering",  # the list holds only what was never bought
-    *SOURCES,  # what each source scores the product, 0 where it is silent
+    *SOURCES,  # what each source scores the product, 0 where it is silent; of `co_visit` and `likely` the root
     "session_cosine",
     "interest_cosine",
     "category_share",  # of the shopper's interest, looks included
@@ -52,7 +52,7 @@ FEATURES: Final = (
     "rising_7d",  # the last week beside the last month
     "tried_share",  # of the month's orders by new buyers
     "again_share",  # of half a year's orders by earlier buyers
-    "gap",  # log of days until it is bought again
+    "gap",  # log of days until it is bought again, over 25 days
     "category_sold",  # the month's orders of its whole category
     "leads_category",  # its share of them
     "fresh",  # on sale for less than a month
@@ -62,7 +62,7 @@ FEATURES: Final = (
     "count",  # log of orders
     "short",  # fading, half-life 14 days
     "long",  # half-life 60 days
-    "basket_share",  # of the shopper's orders
+    "basket_share",  # root of its share of the shopper's orders
     "since",  # log of days since the last
     "span",  # log of days between first and last
     "due",  # how well the day fits the shopper's rhythm
@@ -98,6 +98,8 @@ def features(scene: Scene, pool: Pool, *, discovering: bool = False) -> Matrix:
     at["bias"][:] = 1.0
     at["discovering"][:] = float(discovering)
     out[INDEX[SOURCES[0]] : INDEX[SOURCES[0]] + len(SOURCES)] = pool.said
+    for name in ("co_visit", "likely"):  # most are small
+        np.sqrt(at[name], out=at[name])
     _text(scene, pool, at)
     _everybody(scene, pool, at)
     _own(scene, pool, at)
@@ -127,17 +129,17 @@ def _everybody(scene: Scene, pool: Pool, at: dict[str, Floats]) -> None:
     found = statistics.now(pool.rows, scene.now)  # (k, m)
     one = {name: found[i] for name, i in STATISTIC.items()}
     for name in ("sold_1d", "sold_7d", "sold_30d", "new_7d", "new_30d", "looked_1d", "looked_7d"):
-        at[name][:] = _log(one[name], 0.1, 8.0)
+        at[name][:] = _log(one[name], 0.1, 4.0)
     at["rising_1d"][:] = _ratio(one["sold_1d"], one["sold_7d"] / 7.0, 0.1)
     at["rising_7d"][:] = _ratio(one["sold_7d"], one["sold_30d"] * np.float32(7 / 30), 0.3)
     at["tried_share"][:] = (one["new_30d"] + 0.5) / (one["sold_30d"] + 1.0)
     at["again_share"][:] = (one["again"] + 0.5) / (one["first"] + one["again"] + 1.0)
-    at["gap"][:] = _gap(one) / np.float32(5.0)
+    at["gap"][:] = (_gap(one) - np.float32(math.log(PRIOR_GAP_D))) / np.float32(1.5)
     at["click_rate"][:] = (np.minimum(one["chosen"], one["shown"]) + PRIOR_CLICKS) / (one["shown"] + PRIOR_SHOWN)
     base = scene.world.base
     if base is not None and len(base.of_category) >= columns.categories:
         total = base.of_category[columns.category[pool.rows]]
-        at["category_sold"][:] = _log(total, 1.0, 10.0)
+        at["category_sold"][:] = _log(total, 1.0, 5.0)
         at["leads_category"][:] = np.sqrt(np.minimum(1.0, one["sold_30d"] / (total + 1.0)))
     age_d = (scene.now - columns.released[pool.rows]) / 86_400.0
     at["fresh"][:] = np.where((columns.released[pool.rows] > 0.0) & (age_d >= 0.0), np.maximum(0.0, 1.0 - age_d / 30.0), 0.0)
@@ -175,17 +177,17 @@ def _own(scene: Scene, pool: Pool, at: dict[str, Floats]) -> None:
     count, since = shopper.count[mine], shopper.since[mine]
     at["had"][places] = 1.0
     at["once"][places] = count == 1.0
-    at["count"][places] = np.log(count) / 4.0
+    at["count"][places] = np.log(count) / 2.0
     at["short"][places] = _log(shopper.short[mine], 0.1, 4.0)
     at["long"][places] = _log(shopper.long[mine], 0.1, 5.0)
-    at["basket_share"][places] = np.minimum(1.0, count / max(1, shopper.orders))
+    at["basket_share"][places] = np.sqrt(np.minimum(1.0, count / max(1, shopper.orders)))
     at["since"][places] = np.log1p(since) / 4.0
     at["span"][places] = np.log1p(shopper.span[mine]) / 6.0
     at["due"][places] = due_of(shopper)[mine]
     interval = interval_of(shopper)[mine]
     late = np.log(np.maximum(since, 0.3))
     at["over_own"][places] = np.where(interval > 0.0, np.clip(late - np.log(np.maximum(interval, 1.0)), -3.0, 3.0) / 2.0, 0.0)
-    at["over_item"][places] = np.clip(late - at["gap"][places] * 5.0, -4.0, 3.0) / 2.0
+    at["over_item"][places] = np.clip(late - at["gap"][places] * 1.5 - math.log(PRIOR_GAP_D), -4.0, 3.0) / 2.0
     at["last_order"][places] = since <= shopper.since_order + 1e-3
 
 

@@ -15,7 +15,7 @@ from models.features import VERSION, features
 from models.profile import Profile
 
 SURFACE: Final = "basket"  # of a list that nobody saw: what will be bought next
-NEGATIVES: Final = 150  # candidates that were not bought, drawn anew for every order
+NEGATIVES: Final = 200  # candidates that were not bought, drawn anew for every order
 
 
 def draw_for(message_id: str) -> np.random.Generator:
@@ -37,7 +37,7 @@ def order_example(
 
     `profile` and `world` are those before the order; what the shopper bought earlier is a candidate like any other.
     """
-    scene = Scene(profile=profile, catalogue=catalogue, world=world, now=at)
+    scene = Scene(profile=profile, catalogue=catalogue, world=world, now=at, discovering=True)  # it teaches both kinds of list
     return lesson(scene, pool([source.find(scene) for source in SOURCES.values()]), bought=bought, rng=rng, negatives=negatives)
 
 

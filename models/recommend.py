@@ -84,6 +84,7 @@ def recommend(
         world=world,
         now=now,
         exclude=frozenset(excluded(shopper, now, rules=here)).union(exclude),
+        discovering=here.mode == "discovery",
     )
     pins = [pin for pin in here.pins(now) if _may_be_pinned(scene, here, pin.product_id)][:n]
     fixed_rows = catalogue.rows(dict.fromkeys(pin.product_id for pin in pins))

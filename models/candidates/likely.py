@@ -15,6 +15,7 @@ from models.catalog import Columns
 from models.statistics import INDEX, Statistics
 
 KEPT: Final = 300
+KEPT_DISCOVERING: Final = 600  # where what was bought takes no places
 ACTIVE: Final = 32_768  # items that are scored for every list
 LITTLE: Final = 0.1  # of an order: below, one wish is like another
 SOLD: Final = {"sold_1d": 0.15, "sold_7d": 0.15, "sold_30d": 0.16}
@@ -63,7 +64,7 @@ def likely(scene: Scene) -> Found:
         mine = np.searchsorted(rows, shopper.rows)
         mine = mine[(mine < len(rows)) & (rows[np.minimum(mine, len(rows) - 1)] == shopper.rows)]
         scores[mine] = -np.inf
-    kept = min(KEPT, len(rows))
+    kept = min(KEPT_DISCOVERING if scene.discovering else KEPT, len(rows))
     best = np.argpartition(-scores, kept - 1)[:kept]
     best = best[np.isfinite(scores[best])]
     if not len(best):

@@ -63,6 +63,7 @@ class Scene:
     world: World
     now: float
     exclude: frozenset[str] = frozenset()  # not to be shown whoever suggests it
+    discovering: bool = False  # the list is of what was never bought: more of that is looked at
 
     @cached_property
     def columns(self) -> Columns:

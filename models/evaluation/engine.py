@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -65,13 +66,11 @@ class Engine:
         follow(profile, fact, lines)
         apply(profile, fact, item=items.get(lines[0].product_id) if lines else None, items=items)
 
-    def scene(self, user_id: str, at: float) -> Scene:
-        """The shopper and the world at `at`."""
+    def scene(self, user_id: str, at: float, *, discovering: bool = False) -> Scene:
+        """The shopper and the world at `at`; `discovering`: for a list of what was never bought."""
         bare = Scene(profile=self.profile(user_id), catalogue=self.catalogue, world=self.tallies.world((), now=at), now=at)
-        asked = list(bare.anchors)
-        scene = Scene(profile=bare.profile, catalogue=self.catalogue, world=self.tallies.world(asked, now=at), now=at)
-        scene.__dict__["shopper"] = bare.shopper
-        return scene
+        world = replace(self.tallies.world(list(bare.anchors), now=at), shoppers={user_id: bare.shopper})
+        return Scene(profile=bare.profile, catalogue=self.catalogue, world=world, now=at, discovering=discovering)
 
     def pool(self, scene: Scene) -> Pool:
         """All candidates that may be ranked."""
@@ -87,7 +86,7 @@ class Engine:
 
         `exclude` is left out whatever the profile remembers: it keeps a bounded history.
         """
-        scene = self.scene(user_id, at)
+        scene = self.scene(user_id, at, discovering=unseen_only)
         found = self.pool(scene)
         keep = np.ones(len(found.rows), dtype=bool)
         if unseen_only:
@@ -118,7 +117,7 @@ class Engine:
         """What an order teaches."""
         if not isinstance(fact.body, OrderCompleted):
             return None
-        scene = self.scene(fact.person, fact.at)
+        scene = self.scene(fact.person, fact.at, discovering=True)
         bought = [line.product_id for line in fact.body.products]
         return lesson(scene, self.pool(scene), bought=bought, rng=draw_for(fact.message_id))
 

@@ -97,7 +97,7 @@ class Headrace:
         """Every product that may be ranked, with its features: ids of m, rows (m, f). Held until the next event or question."""
         self._release(at)
         if self._asked != (user, at, unseen_only, self._offset):
-            scene = self.engine.scene(user, at + self.shift_s)
+            scene = self.engine.scene(user, at + self.shift_s, discovering=unseen_only)
             found = self.engine.pool(scene)
             if unseen_only:
                 had = self.engine.catalogue.rows(self._bought.get(user, ()))

@@ -20,15 +20,15 @@ PRIOR: Final[Mapping[str, float]] = MappingProxyType(
         "bias": -4.0,
         "buy_again": 1.0,
         "had": 0.8,
-        "count": 0.6,
+        "count": 0.3,
         "short": 1.2,
         "long": 1.5,
         "since": -0.8,
         "due": 1.0,
-        "co_visit": 1.5,
+        "co_visit": 1.0,
         "session": 0.6,
         "interest": 0.4,
-        "likely": 2.0,
+        "likely": 1.2,
         "trending": 0.8,
         "new": 0.3,
         "session_cosine": 1.6,
@@ -38,12 +38,12 @@ PRIOR: Final[Mapping[str, float]] = MappingProxyType(
         "category_long": 0.3,
         "price_fit": 0.5,
         "reduced": 0.5,
-        "sold_1d": 0.4,
-        "sold_7d": 0.5,
-        "sold_30d": 0.4,
-        "new_30d": 0.4,
+        "sold_1d": 0.2,
+        "sold_7d": 0.25,
+        "sold_30d": 0.2,
+        "new_30d": 0.2,
         "leads_category": 0.6,
-        "looked_7d": 0.3,
+        "looked_7d": 0.15,
         "click_rate": 2.0,
         "shown_often": -1.0,
         "sentiment": 0.5,
@@ -52,9 +52,37 @@ PRIOR: Final[Mapping[str, float]] = MappingProxyType(
 )
 
 
-def prior() -> npt.NDArray[np.float64]:
+DISCOVERY: Final[Mapping[str, float]] = MappingProxyType(  # in place of those, in lists of what was never bought
+    {
+        "co_visit": 1.0,
+        "likely": 0.3,
+        "sold_1d": 1.1,
+        "sold_7d": 0.7,
+        "sold_30d": 0.6,
+        "new_7d": 0.3,
+        "new_30d": 0.7,
+        "rising_1d": 0.3,
+        "rising_7d": 0.3,
+        "tried_share": 0.3,
+        "again_share": -0.8,
+        "gap": -0.2,
+        "category_sold": -1.7,
+        "leads_category": 0.5,
+        "category_long": 0.2,
+        "category_since": -0.3,
+        "category_kinds": 1.2,
+        "parent_long": 0.8,
+        "brand_long": 0.4,
+        "category_share": 0.8,
+        "brand_share": 0.0,
+    }
+)
+
+
+def prior(*, discovering: bool = False) -> npt.NDArray[np.float64]:
     """By feature, (f,); 0 for a feature of which nothing is believed beforehand."""
-    return np.array([PRIOR.get(name, 0.0) for name in FEATURES])
+    weights = {**PRIOR, **(DISCOVERY if discovering else {})}
+    return np.array([weights.get(name, 0.0) for name in FEATURES])
 
 
 def signature() -> bytes:

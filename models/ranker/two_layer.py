@@ -46,8 +46,8 @@ class TwoLayer:
         rng = np.random.default_rng(seed)
         self.theta: Vector = np.zeros(2 * SIZE, dtype=np.float32)
         self.nets = Net(self.theta[:SIZE]), Net(self.theta[SIZE:])
-        for net in self.nets:
-            net.line[:] = prior()
+        for net, discovering in zip(self.nets, (False, True), strict=True):
+            net.line[:] = prior(discovering=discovering)
             net.hidden[:] = (rng.normal(size=(f, UNITS)) * np.sqrt(2.0 / f)).astype(np.float32)
 
     def forward(self, rows: Vector) -> Vector:
