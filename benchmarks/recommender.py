@@ -16,10 +16,11 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from models.candidates import SOURCES, Scene
+from models.candidates import SOURCES, Near, Scene
 from models.catalog import Catalogue, Item
 from models.counting import count, no_counts, products_of
 from models.lessons import order_example
@@ -40,9 +41,11 @@ def shop(n: int, rng: np.random.Generator) -> Catalogue:
     catalogue = Catalogue(DIM)
     leaves = max(4, n // 40)
     centres = rng.normal(size=(leaves, DIM)).astype(np.float32)
-    for i in range(n):
-        leaf = int(rng.integers(leaves))
-        vector = centres[leaf] + 0.7 * rng.normal(size=DIM).astype(np.float32)
+    homes = rng.integers(leaves, size=n).tolist()
+    for i, leaf in enumerate(homes):
+        if i % 1000 == 0:
+            noise = rng.standard_normal((1000, DIM), dtype=np.float32)
+        vector = centres[leaf] + np.float32(0.7) * noise[i % 1000]
         catalogue.put(
             Item(
                 product_id=f"product-{i}",
@@ -68,11 +71,10 @@ def crowd(catalogue: Catalogue, rng: np.random.Generator) -> Tallies:
     sums = rng.poisson(often[:, None] * share[None, :]).astype(np.float64)
     assert sums.shape[1] == WIDTH
     tallies.statistics.put(np.arange(n), np.full(n, NOW - 3600.0), sums)
-    counts = no_counts()
+    weights = np.sort(rng.random(24))[::-1]
     for i in range(n):
-        for j in rng.integers(n, size=24):
-            counts.pairs[f"product-{i}", f"product-{j}"] = float(rng.random())
-    tallies.add(counts)
+        rows = rng.integers(n, size=24)
+        tallies.near[f"product-{i}"] = Near(rows, weights.astype(np.float32))
     return tallies
 
 
@@ -113,7 +115,7 @@ def ask(tallies: Tallies, profile: Profile, champion: Ranker, seed: int) -> floa
     """CPU seconds of one list of ten, with the world around it."""
     started = time.process_time()
     bare = Scene(profile=profile, catalogue=tallies.catalogue, world=tallies.world((), now=NOW), now=NOW)
-    world = tallies.world(list(bare.anchors), now=NOW)
+    world = replace(tallies.world(list(bare.anchors), now=NOW), shoppers={profile.user_id: bare.shopper})
     picks = recommend(
         profile, tallies.catalogue, world, now=NOW, n=10, surface="home", rng=np.random.default_rng(seed), ranker=champion
     )
@@ -125,7 +127,7 @@ def ask(tallies: Tallies, profile: Profile, champion: Ranker, seed: int) -> floa
 def learn(tallies: Tallies, profile: Profile, champion: Ranker, seed: int, rng: np.random.Generator) -> float:
     """CPU seconds to learn from an order of what the sources suggest."""
     bare = Scene(profile=profile, catalogue=tallies.catalogue, world=tallies.world((), now=NOW), now=NOW)
-    world = tallies.world(list(bare.anchors), now=NOW)
+    world = replace(tallies.world(list(bare.anchors), now=NOW), shoppers={profile.user_id: bare.shopper})
     scene = Scene(profile=profile, catalogue=tallies.catalogue, world=world, now=NOW)
     rows = np.concatenate([SOURCES[name].find(scene).rows for name in ("buy_again", "likely")])
     bought = [tallies.catalogue.at(int(row)).product_id for row in rng.choice(rows, 6)]

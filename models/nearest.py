@@ -1,7 +1,8 @@
 """Which items are like a vector, without comparing all: items lie in lists by their nearest centre, and only the nearest lists are read.
 
-An inverted file (Jégou et al., 2011) over the catalogue's rows. Centres are found from a sample and found anew when the catalogue
-has doubled; in between, a new item goes to the nearest centre, so that it can be found at once.
+An inverted file (Jégou et al., 2011) over the catalogue's rows, with a short form of each vector (its main directions) that decides
+which items of those lists are compared in full. Centres and directions are found from a sample, and anew when the catalogue has
+doubled; in between, a new item goes to the nearest centre, so that it can be found at once.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ FEW: Final = 2000  # items that are all compared
 PER_LIST: Final = 200  # items, about
 SAMPLE: Final = 20  # vectors a centre
 ROUNDS: Final = 6
-READ: Final = 1600  # items compared for one question, at least, while there are lists
-NEWEST: Final = 256  # items that came last
+SHORT: Final = 64  # dims of the short form
+READ: Final = 3000  # items whose short forms are compared for one question, at least, while there are lists
+KEPT: Final = 300  # of them, those that are compared in full
 
 
 class Nearest:
@@ -27,6 +29,8 @@ class Nearest:
 
     def __init__(self) -> None:
         self.centres: Matrix = np.zeros((0, 0), dtype=np.float32)  # (c, d)
+        self.directions: Matrix = np.zeros((0, 0), dtype=np.float32)  # (d, s)
+        self.short: Matrix = np.zeros((0, 0), dtype=np.float32)  # (rows, s)
         self.lists: list[Rows] = []
         self.filed = 0  # rows that were looked at
         self.built_for = 0
@@ -45,25 +49,29 @@ class Nearest:
             home = (vectors[rows] @ self.centres.T).argmax(axis=1)
             for place in np.unique(home):
                 self.lists[place] = np.concatenate([self.lists[place], rows[home == place]])
+            if n > len(self.short):
+                self.short = np.concatenate([self.short, np.zeros((n, self.short.shape[1]), dtype=np.float32)])
+            self.short[rows] = vectors[rows] @ self.directions
             self.filed = n
 
     def rows(self, query: npt.NDArray[np.float32]) -> Rows | None:
-        """Rows worth comparing with the query (d,); None: all."""
+        """Rows worth comparing with the query (d,) in full; None: all."""
         if not len(self.centres):
             return None
-        order = np.argsort(-(self.centres @ query), kind="stable")
         taken, total = [], 0
-        for place in order:
+        for place in np.argsort(-(self.centres @ query), kind="stable"):
             taken.append(self.lists[place])
             total += len(taken[-1])
             if total >= READ:
                 break
-        found = np.concatenate(taken)
-        newest = max(self.filed - NEWEST, 0)  # what just came is always compared: it must be found at once, wherever it was put
-        return np.concatenate([found[found < newest], np.arange(newest, self.filed)])
+        rows = np.concatenate(taken)
+        if len(rows) <= KEPT:
+            return rows
+        likeness = self.short[rows] @ (query @ self.directions)  # (r,)
+        return rows[np.argpartition(-likeness, KEPT)[:KEPT]]
 
     def _build(self, vectors: Matrix, used: npt.NDArray[np.bool_]) -> None:
-        """Spherical k-means on a sample (Dhillon & Modha, 2001); the same rows give the same centres."""
+        """Spherical k-means on a sample (Dhillon & Modha, 2001), and its main directions; the same rows give the same."""
         rows = np.flatnonzero(used)
         k = max(1, len(rows) // PER_LIST)
         rng = np.random.default_rng(len(rows))
@@ -75,9 +83,14 @@ class Nearest:
             np.add.at(sums, home, sample)
             norms = np.linalg.norm(sums, axis=1, keepdims=True)
             centres = np.where(norms > 0, sums / np.maximum(norms, 1e-9), centres)
-        home = np.concatenate(
-            [(vectors[part] @ centres.T).argmax(axis=1) for part in np.array_split(rows, max(1, len(rows) // 4096))]
-        )
+        _, main = np.linalg.eigh(sample.T @ sample)  # ascending
+        self.directions = np.ascontiguousarray(main[:, -SHORT:]).astype(np.float32)
+        self.short = np.zeros((len(used), self.directions.shape[1]), dtype=np.float32)
+        home = np.zeros(len(rows), dtype=np.int64)
+        for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // 4096)):
+            some = vectors[rows[part]]
+            home[part] = (some @ centres.T).argmax(axis=1)
+            self.short[rows[part]] = some @ self.directions
         order = np.argsort(home, kind="stable")
         self.centres = centres
         self.lists = np.split(rows[order], np.searchsorted(home[order], np.arange(1, k)))

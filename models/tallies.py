@@ -31,7 +31,7 @@ class Tallies:
         self.statistics = Statistics()
         self.nearest = Nearest()
         self._pairs: dict[str, dict[str, float]] = {}
-        self._near: dict[str, Near] = {}
+        self.near: dict[str, Near] = {}  # of products whose pairs did not change since they were asked for
         self._base: Base | None = None
         self._base_at = -np.inf
 
@@ -43,7 +43,7 @@ class Tallies:
         for (a, b), weight in counts.pairs.items():
             held = self._pairs.setdefault(a, {})
             held[b] = held.get(b, 0.0) + weight
-            self._near.pop(a, None)
+            self.near.pop(a, None)
         for a in {a for a, _ in counts.pairs}:
             held = self._pairs[a]
             if len(held) > NEIGHBOURS_KEPT + NEIGHBOURS_SLACK:
@@ -64,10 +64,10 @@ class Tallies:
         )
 
     def _of(self, product_id: str) -> Near:
-        near = self._near.get(product_id)
+        near = self.near.get(product_id)
         if near is None:
             held = self._pairs.get(product_id, {})
-            near = self._near[product_id] = near_of(self.catalogue, heaviest(held, NEIGHBOURS))
+            near = self.near[product_id] = near_of(self.catalogue, heaviest(held, NEIGHBOURS))
         return near
 
 

@@ -17,6 +17,7 @@ from models.statistics import INDEX, Statistics
 KEPT: Final = 300
 KEPT_DISCOVERING: Final = 600  # where what was bought takes no places
 ACTIVE: Final = 32_768  # items that are scored for every list
+HOTTEST: Final = 30  # of all, kept at hand
 LITTLE: Final = 0.1  # of an order: below, one wish is like another
 SOLD: Final = {"sold_1d": 0.15, "sold_7d": 0.15, "sold_30d": 0.16}
 TRIED: Final = {"new_7d": 0.20, "new_30d": 0.26}
@@ -40,14 +41,26 @@ def base_of(statistics: Statistics, columns: Columns, now: float) -> Base:
     open_rows = np.flatnonzero(columns.used & columns.stocked & (tried > 0.0))
     if len(open_rows) > ACTIVE:
         open_rows = np.sort(open_rows[np.argpartition(-tried[open_rows], ACTIVE)[:ACTIVE]])
+    heat_at = heat[open_rows].astype(np.float32)
+    hottest = np.argpartition(-heat_at, HOTTEST - 1)[:HOTTEST] if len(heat_at) > HOTTEST else np.arange(len(heat_at))
     return Base(
-        bought.astype(np.float32), tried.astype(np.float32), heat.astype(np.float32), open_rows, of_category.astype(np.float32)
+        bought=bought.astype(np.float32),
+        tried=tried.astype(np.float32),
+        heat=heat.astype(np.float32),
+        active=open_rows,
+        of_category=of_category.astype(np.float32),
+        tried_at=tried[open_rows].astype(np.float32),
+        heat_at=heat_at,
+        category_at=columns.category[open_rows],
+        parent_at=columns.parent[open_rows],
+        brand_at=columns.brand[open_rows],
+        hottest=hottest,
     )
 
 
 def likely(scene: Scene) -> Found:
     """The KEPT items of most wish and liking that the shopper never bought."""
-    base, shopper, columns = scene.world.base, scene.shopper, scene.columns
+    base, shopper = scene.world.base, scene.shopper
     if base is None or not len(base.active):
         return NOTHING
     rows = base.active
@@ -55,11 +68,11 @@ def likely(scene: Scene) -> Found:
     share = np.float32(1.0 / total) if total > 0.0 else np.float32(0.0)
     category = shopper.category * share + INTEREST * shopper.liked
     brand = shopper.brand * share + INTEREST * shopper.liked_brand
-    scores = base.tried[rows].copy()
-    scores += (OF_CATEGORY * np.log1p(category / LEAST_CATEGORY)).astype(np.float32)[columns.category[rows]]
+    scores = base.tried_at.copy()
+    scores += (OF_CATEGORY * np.log1p(category / LEAST_CATEGORY)).astype(np.float32)[base.category_at]
     if total > 0.0:
-        scores += (OF_PARENT * np.log1p(shopper.parent * share / LEAST_PARENT)).astype(np.float32)[columns.parent[rows]]
-    scores += (OF_BRAND * np.log1p(brand / LEAST_BRAND)).astype(np.float32)[columns.brand[rows]]
+        scores += (OF_PARENT * np.log1p(shopper.parent * share / LEAST_PARENT)).astype(np.float32)[base.parent_at]
+    scores += (OF_BRAND * np.log1p(brand / LEAST_BRAND)).astype(np.float32)[base.brand_at]
     if len(shopper.rows):
         mine = np.searchsorted(rows, shopper.rows)
         mine = mine[(mine < len(rows)) & (rows[np.minimum(mine, len(rows) - 1)] == shopper.rows)]

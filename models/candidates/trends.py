@@ -20,13 +20,11 @@ def trending(scene: Scene) -> Found:
     if base is None or not len(base.active):
         return NOTHING
     liked = [scene.catalogue.number_of(name) for name in scene.profile.top_categories(CATEGORIES)]
-    heat = base.heat[base.active]
-    of = scene.columns.category[base.active]
-    lists = [_hottest(base.active, heat, EVERYWHERE)]
+    lists = [_hottest(base.active[base.hottest], base.heat_at[base.hottest], EVERYWHERE)]
     for number in liked:
         if number >= 0:
-            mine = np.flatnonzero(of == number)
-            lists.append(_hottest(base.active[mine], heat[mine], 1.0))
+            mine = np.flatnonzero(base.category_at == number)
+            lists.append(_hottest(base.active[mine], base.heat_at[mine], 1.0))
     rows, scores = np.concatenate([one.rows for one in lists]), np.concatenate([one.scores for one in lists])
     order = np.lexsort((scores, rows))  # of several scores of an item the highest comes last
     last = np.concatenate([rows[order][1:] != rows[order][:-1], [True]]) if len(rows) else np.zeros(0, dtype=bool)

@@ -41,6 +41,12 @@ class Base(NamedTuple):
     heat: Scores  # purchases and looks of the last days
     active: Rows  # the rows worth looking at when a list is filled, ascending
     of_category: Scores  # (c,) orders of the last month by category
+    tried_at: Scores  # the same as `tried`, and where they belong, of the active rows alone: (a,) each
+    heat_at: Scores
+    category_at: npt.NDArray[np.int32]
+    parent_at: npt.NDArray[np.int32]
+    brand_at: npt.NDArray[np.int32]
+    hottest: Rows  # places among the active rows, of the hottest of all
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,3 +150,29 @@ def test_where_shoppers_look_is_learnt_from_what_they_take() -> None:
         ranker.learn(a_list(rows, ((rng.random(10) < truth) & (rng.random(10) < wanted)).astype(float)))
 
     assert np.abs(ranker.examination.curve("home")[:10] / truth - 1.0).max() < 0.1
+
+
+@pytest.mark.parametrize("looked_at", [np.ones(10), np.array([1.0, 0.8, 0.6, 0.5, 0.42, 0.36, 0.3, 0.26, 0.22, 0.2])])
+def test_a_ranker_that_is_taught_by_its_own_lists_finds_the_right_order_though_nobody_looks_at_the_last_places(
+    looked_at: np.ndarray,
+) -> None:
+    """With the effect of places as good as without, to 2 %: what is far down is not taken for unwanted."""
+    rng, ranker = np.random.default_rng(3), Learner(TwoLayer())
+
+    def wanted(rows: np.ndarray) -> np.ndarray:
+        return 1.0 / (1.0 + np.exp(2.5 - 3.0 * rows[:, INDEX["sold_7d"]] - 2.0 * rows[:, INDEX["category_share"]]))
+
+    def a_shelf() -> np.ndarray:
+        return np.array([row(sold_7d=p, category_share=c) for p, c in rng.random((10, 2))])
+
+    for _ in range(2500):
+        rows = a_shelf()
+        rows = rows[np.argsort(-(ranker.logits(rows) + rng.normal(size=10)))]
+        ranker.learn(a_list(rows, ((rng.random(10) < looked_at) & (rng.random(10) < wanted(rows))).astype(float)))
+
+    discount = 1.0 / np.log2(np.arange(2, 12))
+    found = []
+    for rows in (a_shelf() for _ in range(200)):
+        worth = wanted(rows)
+        found.append(worth[np.argsort(-ranker.logits(rows))] @ discount / (np.sort(worth)[::-1] @ discount))
+    assert np.mean(found) > 0.98
