@@ -15,7 +15,7 @@ from models.features import VERSION, features
 from models.profile import Profile
 
 SURFACE: Final = "basket"  # of a list that nobody saw: what will be bought next
-NEGATIVES: Final = 200  # candidates that were not bought, drawn anew for every order
+NEGATIVES: Final = 150  # candidates that were not bought, drawn anew for every order
 
 
 def draw_for(message_id: str) -> np.random.Generator:

@@ -30,8 +30,8 @@ class Nearest:
     def __init__(self) -> None:
         self.centres: Matrix = np.zeros((0, 0), dtype=np.float32)  # (c, d)
         self.directions: Matrix = np.zeros((0, 0), dtype=np.float32)  # (d, s)
-        self.short: Matrix = np.zeros((0, 0), dtype=np.float32)  # (rows, s)
         self.lists: list[Rows] = []
+        self.short: list[Matrix] = []  # of each list (l, s): what is read together lies together
         self.filed = 0  # rows that were looked at
         self.built_for = 0
         self.epoch = -1
@@ -48,27 +48,25 @@ class Nearest:
             rows = np.arange(self.filed, n)
             home = (vectors[rows] @ self.centres.T).argmax(axis=1)
             for place in np.unique(home):
-                self.lists[place] = np.concatenate([self.lists[place], rows[home == place]])
-            if n > len(self.short):
-                self.short = np.concatenate([self.short, np.zeros((n, self.short.shape[1]), dtype=np.float32)])
-            self.short[rows] = vectors[rows] @ self.directions
+                some = rows[home == place]
+                self.lists[place] = np.concatenate([self.lists[place], some])
+                self.short[place] = np.concatenate([self.short[place], vectors[some] @ self.directions])
             self.filed = n
 
     def rows(self, query: npt.NDArray[np.float32]) -> Rows | None:
         """Rows worth comparing with the query (d,) in full; None: all."""
         if not len(self.centres):
             return None
-        taken, total = [], 0
-        for place in np.argsort(-(self.centres @ query), kind="stable"):
+        taken, likeness, total = [], [], 0
+        asked = query @ self.directions  # (s,)
+        for place in np.argsort(-(self.centres @ query), kind="stable").tolist():
             taken.append(self.lists[place])
+            likeness.append(self.short[place] @ asked)
             total += len(taken[-1])
             if total >= READ:
                 break
         rows = np.concatenate(taken)
-        if len(rows) <= KEPT:
-            return rows
-        likeness = self.short[rows] @ (query @ self.directions)  # (r,)
-        return rows[np.argpartition(-likeness, KEPT)[:KEPT]]
+        return rows if total <= KEPT else rows[np.argpartition(-np.concatenate(likeness), KEPT)[:KEPT]]
 
     def _build(self, vectors: Matrix, used: npt.NDArray[np.bool_]) -> None:
         """Spherical k-means on a sample (Dhillon & Modha, 2001), and its main directions; the same rows give the same."""
@@ -85,13 +83,15 @@ class Nearest:
             centres = np.where(norms > 0, sums / np.maximum(norms, 1e-9), centres)
         _, main = np.linalg.eigh(sample.T @ sample)  # ascending
         self.directions = np.ascontiguousarray(main[:, -SHORT:]).astype(np.float32)
-        self.short = np.zeros((len(used), self.directions.shape[1]), dtype=np.float32)
+        short = np.zeros((len(rows), self.directions.shape[1]), dtype=np.float32)
         home = np.zeros(len(rows), dtype=np.int64)
         for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // 4096)):
             some = vectors[rows[part]]
             home[part] = (some @ centres.T).argmax(axis=1)
-            self.short[rows[part]] = some @ self.directions
+            short[part] = some @ self.directions
         order = np.argsort(home, kind="stable")
         self.centres = centres
-        self.lists = np.split(rows[order], np.searchsorted(home[order], np.arange(1, k)))
+        cuts = np.searchsorted(home[order], np.arange(1, k))
+        self.lists = np.split(rows[order], cuts)
+        self.short = [np.ascontiguousarray(part) for part in np.split(short[order], cuts)]
         self.filed = self.built_for = len(used)

@@ -36,7 +36,7 @@ CATEGORY_SHARE: Final = 0.4  # of the places that one category may take
 BAND_FROM: Final = 5.0  # weight of prices seen, faded, before the band rules anything out
 JUST_SEEN_S: Final = 30 * 60.0
 USED_UP_D: Final = 14.0  # a product that the shop calls replenishable may be offered again after so many days
-CONSIDERED: Final = 6  # times the places of a list: so many of the best are looked at for diversity
+CONSIDERED: Final = 4  # times the places of a list: so many of the best are looked at for diversity
 NEW_ONLY: Final = np.array([name == "new" for name in SOURCES])
 BUY_AGAIN: Final = list(SOURCES).index("buy_again")
 
@@ -229,23 +229,29 @@ def _considered(
     taken: dict[int, int] = {}
     kept: list[int] = []
     spare: list[int] = []
-    category = scene.columns.category[found.rows]
-    for i in ranked:
-        number = int(category[i])
+    plain = _plain(rules)
+    category = scene.columns.category[found.rows].tolist()
+    for i in ranked.tolist():
+        number = category[i]
         full = taken.get(number, 0) >= each
-        if (full and len(spare) >= n) or not rules.allows(scene.catalogue.at(int(found.rows[i]))):
+        if (full and len(spare) >= n) or not (plain or rules.allows(scene.catalogue.at(int(found.rows[i])))):
             continue
         if full:
-            spare.append(int(i))
+            spare.append(i)
             continue
         taken[number] = taken.get(number, 0) + 1
-        kept.append(int(i))
+        kept.append(i)
         if len(kept) == most:
             break
     if len(kept) < n:
         either = {*kept, *spare}
         kept = [int(i) for i in ranked if int(i) in either]
     return np.array(kept, dtype=np.int64)
+
+
+def _plain(rules: SurfaceRules) -> bool:
+    """Do the rules ask nothing of a product but that it is in stock? Then there is no need to ask for each."""
+    return not (rules.include or rules.exclude or rules.price is not None or rules.min_margin is not None or rules.min_stock > 1)
 
 
 def _limits(scene: Scene, rules: SurfaceRules, rows: npt.NDArray[np.int64], fixed: npt.NDArray[np.int64]) -> list[Limit]:
