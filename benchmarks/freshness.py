@@ -1,11 +1,11 @@
 """How soon does a recommendation follow an event? Clicks and new products through Kafka, lists over HTTP and on the topic.
 
-`headrace up` runs everything: broker, Redis, workers, API. A shopper's list is fetched, the shopper looks at a product, and the same
-request is repeated until its list or its reasons are others than before; the draw of a list follows from the request's id, so it is
-the event that changed it. As a control, lists are asked for again without an event. The message on `headrace.recommendations` that
-the event triggered is timed too. Then new products come: one is known by its text alone, and a shopper has searched for such a thing;
-one has a release date, and the shopper is a stranger. A surface whose rule includes nothing but new products shows each as soon as
-it is a candidate.
+`headrace up` runs everything: broker, Redis, workers, API. A shopper's list is fetched, the shopper looks at its first product, and
+the same request is repeated until its list is another one: what was just looked at leaves it, and what goes with it comes. The draw of
+a list follows from the request's id, so it is the event that changed it. As a control, lists are asked for again without an event.
+The message on `headrace.recommendations` that the event triggered is timed too. Then new products come: one is known by its text
+alone, and a shopper has searched for such a thing; one has a release date, and the shopper is a stranger. A surface whose rule
+includes nothing but new products shows each as soon as it is a candidate.
 
 For comparison, Gorse 0.5 computes a user's cached list anew in 26 to 33 s with the model it has, and fits that in minutes.
 
@@ -229,7 +229,9 @@ async def _measure(
             found.controls += 1
             found.drifted += again != before
             before = again
-        started, message_id = await front.act("Product Viewed", user, product_id=rng.choice(list(products)))
+        started, message_id = await front.act(
+            "Product Viewed", user, product_id=before[0][0]
+        )  # what is looked at leaves the list
         found.http.append(await until_changed(front, user, f"r{i}", before, started))
         for _ in range(400):
             if message_id in front.told:

@@ -42,6 +42,7 @@ from schemas.codec import decode
 from schemas.events import Fact, ProductUpserted, Source
 from schemas.topics import full_name
 from streams import pipeline as workers
+from streams import world
 from streams.api.process import web_application
 from streams.app import Worker
 from streams.broker import ensure_topics
@@ -107,7 +108,8 @@ def watch(worker: Worker, clock: Clock) -> Counted:
 
 
 def still(pipeline: Pipeline) -> None:
-    """No caches: every look at the world is fresh."""
+    """No caches: every look at the world is fresh, and at all of it, where a running worker reads a part at a time."""
+    world.TURN = 1 << 20
     pipeline.world.fresh_s = pipeline.world.base_fresh_s = 0.0
 
 
@@ -309,7 +311,7 @@ async def compare(orders: int, households: int, *, skip: int = 0) -> tuple[Verdi
                     rng=rng_for("recommend", "http", 0, 0, f"{basket.user}|r{n}"),
                     ranker=one_engine.ranker,
                 )
-                verdict.add(got["items"], picks, f"order {n}")
+                verdict.add(got["items"], picks, f"order {n}, rankers {name} and {one_engine.ranker.version}")
             message, user = told(basket, n)
             await shop.send("conversion", message, user)
             fact = fact_of(message, n)

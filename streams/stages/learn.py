@@ -92,7 +92,7 @@ class Learner:
     def _keep(self, at: int, data: bytes) -> None:
         self.kept.append((at, data))
         self.fresh_kept[str(at)] = data
-        held = len(self.ranker.rankers[0].replay.kept)
+        held = max(len(one.replay.kept) for one in self.ranker.rankers)
         while len(self.kept) > held:
             old, _ = self.kept.popleft()
             self.fresh_kept[str(old)] = None
