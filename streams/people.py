@@ -1,7 +1,7 @@
 """Who a stored value belongs to: a live profile, an alias of another shopper, or somebody erased.
 
-A batch loads each person once, follows an anonymous id to the known one at most `MAX_HOPS` times, and writes each changed
-profile once. Keys are salted hashes; ids stand only inside the values.
+A batch loads each person once, follows an anonymous id to the known one, and writes each changed profile once. Keys are salted
+hashes; ids stand only inside the values.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from models.profile import Profile, ProfileError, blank, decode, encode
-from streams.store import ERASED, Blob, ItemChange, Read, Ref, Store, UserWrite
+from models.profile.state import ALIASES_KEPT
+from streams.store import ERASED, Blob, ItemChange, Read, Ref, Store, UserWrite, erased_at
 
 ALIAS = b"\x00alias"  # followed by: length of the user id it now belongs to (2 bytes), that id, the frozen profile if any
-MAX_HOPS = 4
+MAX_HOPS = ALIASES_KEPT + 1  # one person has no more ids than that, however they came together
 PROFILE_TTL_S = 180 * 86400.0
 
 
@@ -60,6 +61,8 @@ class People:
     aliases: dict[str, str] = field(default_factory=dict)  # id -> id it belongs to
     frozen: dict[str, Frozen] = field(default_factory=dict)  # alias id -> its profile, not merged yet as far as it knows
     erased: dict[str, int] = field(default_factory=dict)  # id -> version of the tombstone
+    erased_at: dict[str, float] = field(default_factory=dict)  # id -> event time of its erasure
+    versions: dict[str, int] = field(default_factory=dict)  # id -> of its stored value, as read
     fences: dict[tuple[str, int], int] = field(default_factory=dict)
     changes: Sequence[ItemChange] = ()
     corrupt: int = 0
@@ -90,10 +93,15 @@ class People:
         frozen = self.frozen[user_id] = Frozen(person.ref, person.version, person.profile)
         return frozen
 
-    def forget(self, user_id: str) -> None:
+    def forget(self, user_id: str, *, at: float) -> None:
         """Erased: whatever the batch changed of this person is not written."""
         self.by_id[user_id] = None
         self.aliases.pop(user_id, None)
+        self.frozen.pop(user_id, None)
+        self.erased[user_id] = self.versions[user_id] = (
+            self.versions.get(user_id, 0) + 1
+        )  # the tombstone is written before profiles
+        self.erased_at[user_id] = max(at, self.erased_at.get(user_id, at))
 
     def revive(self, user_id: str) -> Person:
         """A new, empty profile where a tombstone was."""
@@ -137,6 +145,7 @@ async def load(
         following: list[str] = []
         for user_id, ref in refs.items():
             blob = read.users.get(ref, Blob(0, b""))
+            people.versions[user_id] = blob.version
             if blob.data.startswith(ALIAS):
                 target, kept = read_alias(blob.data)
                 people.aliases[user_id] = target
@@ -145,19 +154,41 @@ async def load(
                         people.frozen[user_id] = Frozen(ref, blob.version, decode(kept))
                     except ProfileError:
                         people.corrupt += 1
-                if target not in people.by_id:
-                    following.append(target)
+                following.append(target)
             else:
                 people.by_id[user_id] = _open(people, ref, user_id, blob, dim=dim)
-        wanted = list(dict.fromkeys(following))
-    for user_id in wanted:  # an alias chain longer than MAX_HOPS: treat the last as its own person
-        people.by_id.setdefault(user_id, _open(people, store.ref(user_id), user_id, Blob(0, b""), dim=dim))
+        wanted = [one for one in dict.fromkeys(following) if one not in people.versions]
+    for user_id in wanted:  # more hops than one person has ids, which nothing here writes: the last is read as its own person
+        people.corrupt += 1
+        blob = (await store.read([people.refs(user_id)])).users.get(people.refs(user_id), Blob(0, b""))
+        known = None if blob.data.startswith(ALIAS) else _open(people, people.refs(user_id), user_id, blob, dim=dim)
+        people.by_id[user_id] = known or Person(people.refs(user_id), user_id, blob.version, blank(user_id, dim))
+    _untie(people, dim=dim)
     return people
+
+
+def _untie(people: People, *, dim: int) -> None:
+    """Two workers that made two ids aliases of each other at once: the first of them by name is the person, whoever looks."""
+    done: set[str] = set()
+    for start in sorted(people.aliases):
+        path: list[str] = []
+        one = start
+        while one in people.aliases and one not in done and one not in path:
+            path.append(one)
+            one = people.aliases[one]
+        if one in path:
+            root = min(path[path.index(one) :])
+            held = people.frozen.pop(root, None)
+            del people.aliases[root]
+            profile = held.profile if held is not None else blank(root, dim)
+            people.by_id[root] = Person(people.refs(root), root, people.versions[root], profile)
+        done |= set(path)
 
 
 def _open(people: People, ref: Ref, user_id: str, blob: Blob, *, dim: int) -> Person | None:
     if blob.data.startswith(ERASED):
         people.erased[user_id] = blob.version
+        people.erased_at[user_id] = erased_at(blob.data) or 0.0
         return None
     if not blob.data:
         return Person(ref=ref, user_id=user_id, version=blob.version, profile=blank(user_id, dim))

@@ -87,6 +87,7 @@ class Pipeline:
         self._learnt_at = -math.inf  # monotonic
         self.stats: dict[tuple[str, int], tuple[int, Stats]] = {}
         self.values = Values.load(settings.reward_values)
+        self.identity = settings.identity_rules
         self.secret = settings.secret_key
         self.waiting: Callable[[str], None] = lambda _reason: None  # told while a transient fault is waited out
         self.progressed: Callable[[], None] = lambda: None
@@ -414,7 +415,8 @@ async def _privacy(
     self: Pipeline, topic: str, partition: int, facts: Sequence[Fact], now: float
 ) -> tuple[Effects, People | None]:
     people = await self.people(user_id for fact in facts for user_id in people_of(fact))
-    state = PrivacyState(people=people, waiting=self.waiting_state(now), held=await _held(self, facts, people))
+    waiting, held = self.waiting_state(now), await _held(self, facts, people)
+    state = PrivacyState(people=people, waiting=waiting, held=held, rules=self.identity)
     return await privacy(facts, state, now=now), people
 
 

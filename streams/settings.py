@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from models.identity import IdentityRules, blocked_of
+from models.profile.state import ALIASES_KEPT
 from models.rewards import Values
 from schemas.errors import SettingsError
 
@@ -40,6 +42,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "session_timeout_s": (2, 90),  # above: Faust's request timeout. Apache Kafka refuses less than 6 unless told otherwise
     "stuck_s": (5, 3600),
     "lag_poll_s": (0.1, 600),
+    "merged_ids": (1, ALIASES_KEPT),
     "debounce_s": (0, 86_400),
     "late_s": (60, 365 * 86_400),
     "policy_refresh_s": (0.05, 3600),
@@ -94,6 +97,8 @@ class Settings:
     pace: str = "live"  # "demo" divides every campaign wait by 1,800 and turns quiet hours off
     campaigns: Path | None = None  # campaign definitions; unset: those that ship with Headrace
     rules: Path | None = None  # what may be recommended where (streams/rules.yaml is a commented start); unset: no rules
+    blocked_ids: str = ""  # comma-separated: ids that stand for nobody, beside "null", "guest", "0" and the like; never merged
+    merged_ids: int = 50  # at most this many ids become one shopper
     debounce_s: float = 5.0  # at most one recommendation for a shopper and surface in this time
     late_s: float = 72 * 3600.0  # an older event moves the profile and triggers nothing
     policy_refresh_s: float = 60.0  # how old the policy of a decision may be; in the demo at most five seconds
@@ -179,6 +184,10 @@ class Settings:
             except ValueError:
                 raise SettingsError([f"{variable('rewards')} must be name=number,..., got {part!r}"]) from None
         return values
+
+    @property
+    def identity_rules(self) -> IdentityRules:
+        return IdentityRules(blocked=blocked_of(self.blocked_ids), most_ids=self.merged_ids)
 
     @property
     def policy_half_life_s(self) -> float:
