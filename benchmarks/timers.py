@@ -157,8 +157,16 @@ def main() -> int:
 
 
 def run(args: Any, settings: Settings, env: dict[str, str], folder: Path, address: str, rng: Random) -> int:
+    asyncio.run(ensure_topics(settings.kafka_client(), prefix=PREFIX, partitions=4))
+    workers = Workers(env, stages="content", count=args.workers, log=folder / "workers.log")
+    workers.start()
+
+    def ready() -> bool:
+        return workers.log.exists() and workers.log.read_text().count("worker ready") >= args.workers
+
+    wait_for(ready, seconds=120.0, what="the workers to be ready", every_s=0.2)
+
     async def prepare() -> tuple[list[float], int, int]:
-        await ensure_topics(settings.kafka_client(), prefix=PREFIX, partitions=4)
         idle = RedisStore(settings.redis_url, prefix="idle")
         await idle.open()
         without = await round_trips(settings, idle, at=time.time())
@@ -166,15 +174,13 @@ def run(args: Any, settings: Settings, env: dict[str, str], folder: Path, addres
         store = RedisStore(settings.redis_url, prefix=PREFIX)
         await store.open()
         started = time.time()
-        await fill(store, due := dues(args.timers, begin=started + 25.0 + args.timers / 4000, rng=rng), rng=rng)
+        await fill(store, due := dues(args.timers, begin=started + 10.0 + args.timers / 2000, rng=rng), rng=rng)
         beside = await round_trips(settings, store, at=time.time())
         await store.close()
         print(f"{args.timers} waits written in {time.time() - started:.0f} s", flush=True)
         return due, without, beside
 
     due, without, beside = asyncio.run(prepare())
-    workers = Workers(env, stages="content", count=args.workers, log=folder / "workers.log")
-    workers.start()
     watcher = Watcher(address)
     light = min(LIGHT, args.timers // 4)
     burst = due[light - 1] + 15.0
