@@ -1,8 +1,8 @@
-"""The benchmark of cold starts in its short form."""
+"""The benchmark of first clicks in its short form."""
 
 from __future__ import annotations
 
-from benchmarks.cold_start import NAMES, run
+from benchmarks.first_click import NAMES, run
 
 
 def test_one_click_of_a_stranger_says_more_than_what_sells_best() -> None:
