@@ -30,13 +30,15 @@ FOUR_WEEKS_S = 4 * WEEK_S
 
 
 def dataset(examples: Sequence[Example], *, reference: Any = None) -> Any:
-    """Those of which no candidate was bought teach nothing."""
+    """Those of which no candidate was bought teach nothing. Each list is shuffled: an example begins with what was bought, and ties
+    are ranked as they lie, so that a single tree would look as good as a hundred."""
     import lightgbm as lgb
 
-    useful = [one for one in examples if one.labels.any()]
-    rows = np.concatenate([one.rows for one in useful])  # (r, f)
-    labels = np.concatenate([one.labels > 0 for one in useful]).astype(np.int32)  # (r,)
-    return lgb.Dataset(rows, labels, group=[len(one.labels) for one in useful], reference=reference, free_raw_data=True)
+    rng = np.random.default_rng(0)
+    useful = [(one, rng.permutation(len(one.labels))) for one in examples if one.labels.any()]
+    rows = np.concatenate([one.rows[order] for one, order in useful])  # (r, f)
+    labels = np.concatenate([one.labels[order] > 0 for one, order in useful]).astype(np.int32)  # (r,)
+    return lgb.Dataset(rows, labels, group=[len(order) for _, order in useful], reference=reference, free_raw_data=True)
 
 
 def fit(data: Any, settings: Mapping[str, Any], *, seed: int, rounds: int, judge: Any = None) -> Any:
