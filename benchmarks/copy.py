@@ -1,6 +1,6 @@
 """Is the copy good enough to send, is it there in time, and does it know who reads it?
 
-    python -m benchmarks.copy [--items 60] [--samples 24] [--write]
+    python -m benchmarks.copy [--items 60] [--samples 48] [--write]
 
 Pool: sixty products of ten departments that the voice was not trained on, e-mail and push, two tones, two kinds of message,
 for any reader and for six kinds of reader. Bars: ready in 20 minutes on two cores; at least 80 % of served messages are the
@@ -47,8 +47,9 @@ Pool = dict[str, list[Variant]]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=60)
-    parser.add_argument("--samples", type=int, default=24, help="answers to one question")
+    parser.add_argument("--samples", type=int, default=48, help="answers to one question")
     parser.add_argument("--voice", default="", help="as HEADRACE_VOICE")
+    parser.add_argument("--show", action="store_true", help="print the forty messages")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help=f"write 40 served messages to {SAMPLE.name}")
     args = parser.parse_args()
@@ -75,10 +76,12 @@ def main() -> int:
     own = sum(variant.source == "model" for _, _, variant in served) / len(served)
     words = [share_of_words(variant) for _, _, variant in served if variant.source == "model"]
     print(f"served: {own:.1%} of {len(served)} messages are the model's own; its words are {np.mean(words or [0.0]):.0%} of them")
-    differ, nearest, checks = readers(pool, chosen, encoder, seed=args.seed)
+    differ, nearest, checks = readers(pool, chosen, shop, encoder, seed=args.seed)
     print(f"readers: words differ in {differ} of {len(checks) // 2} pairs; the right reader is nearer in {nearest:.0%}")
     for pair, right in sorted(by_pair(checks).items()):
         print(f"  {pair}: {right}")
+    if args.show:
+        print(sheet(served, seed=args.seed, voice=voice_of(generator)))
     if args.write:
         SAMPLE.write_text(sheet(served, seed=args.seed, voice=voice_of(generator)), encoding="utf-8")
         print(f"written: {SAMPLE.name}")
@@ -152,7 +155,9 @@ def share_of_words(variant: Variant) -> float:
     return sum(len(piece.split()) for piece in variant.pieces) / whole
 
 
-def readers(pool: Pool, shop: Sequence[Item], encoder: Encoder, *, seed: int) -> tuple[int, float, list[tuple[str, str, bool]]]:
+def readers(
+    pool: Pool, shop: Sequence[Item], everything: Sequence[Item], encoder: Encoder, *, seed: int
+) -> tuple[int, float, list[tuple[str, str, bool]]]:
     """(pairs whose words differ, share of texts nearer to their own reader, every check)."""
     differ, checks = 0, []
     described = dict(zip(READERS, encoder.encode(list(READERS.values())), strict=True))
@@ -160,7 +165,7 @@ def readers(pool: Pool, shop: Sequence[Item], encoder: Encoder, *, seed: int) ->
         item, pair = shop[(n * 2) % len(shop)], PAIRS[n % len(PAIRS)]
         texts = []
         for kind in pair:
-            segment = segment_of(shopper(kind, item, [one for one in shop if one is not item]), item, now=NOW)
+            segment = segment_of(shopper(kind, item, [one for one in everything if one is not item]), item, now=NOW)
             if segment != kind:
                 raise SystemExit(f"a shopper made as {kind} was taken for {segment}")
             variant = pick(

@@ -13,17 +13,17 @@ from models.copy.lexicon import words_of
 from models.copy.lines import Line
 from models.copy.pool import PARTS, TONES, Key, Variant
 from models.copy.slots import slots_in
-from models.copy.verify import Rejection, Rules, verify
+from models.copy.verify import FUNCTION_WORDS, Rejection, Rules, verify
 
 __all__ = ["dress", "needed"]
 
-TRIES: Final = 48  # assemblies of one key before what there is must do
+TRIES: Final = 96  # assemblies of one key before what there is must do
 USED: Final = 4  # of the best pieces for a blank
 
 
-def needed(keys: Sequence[Key]) -> list[str]:
-    """The tasks whose pieces the frames of these keys can use, in the order of `pieces.TASKS`."""
-    tones = {key.tone for key in keys}
+def needed(keys: Sequence[Key], *, scenes: bool) -> list[str]:
+    """The tasks whose pieces the frames of these keys can use, short ones first; whole sentences where `scenes`."""
+    tones = {key.tone for key in keys} if scenes else set()
     return [task for task in pieces.TASKS if task not in TONES or task in tones]
 
 
@@ -41,6 +41,8 @@ def dress(
         if len(made) == keep:
             break
         faults = whole_faults(key, parts, said)
+        if key.language == "en" and echoes([line.text for line in used]):
+            faults.append(Rejection("repetition", "", "a piece says what another says"))
         if faults:
             refused.update({fault.reason for fault in faults})
             continue
@@ -102,6 +104,12 @@ def whole_faults(key: Key, parts: Mapping[str, str], said: Sequence[Variant]) ->
     if any(variant.parts == parts for variant in said):
         found.append(Rejection("said_before", "", ""))
     return found
+
+
+def echoes(texts: Sequence[str]) -> bool:
+    """Whether two pieces share a word that says something."""
+    words = [word for text in texts for word in set(words_of(text)) - FUNCTION_WORDS]
+    return len(words) > len(set(words))
 
 
 def variant_of(key: Key, parts: Mapping[str, str], used: Sequence[Line], frame: str, *, model: str) -> Variant:

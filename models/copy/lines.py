@@ -38,13 +38,21 @@ class Line(NamedTuple):
     agreement: float = 0.0  # likeness to what else was said about the product: an odd one out has little
     novelty: float = 1.0  # unlikeness to what is already kept
 
+    tokens: int = 4
+
     @property
-    def fluency(self) -> float:
-        return max(self.logprob if self.logprob is not None else -1.5, -4.0)
+    def likelihood(self) -> float:
+        """Of the whole piece, in nats: what a model would rather say in few words, it is surer of."""
+        return (self.logprob if self.logprob is not None else -1.5) * max(self.tokens, 1)
+
+    @property
+    def worth(self) -> float:
+        """Likelihood and fit in one: the odds under the model, and what they do not know, whether it is about the product."""
+        return 3.0 * self.fit + 0.15 * self.likelihood
 
     @property
     def total(self) -> float:
-        return 1.5 * self.fit + 0.2 * self.fluency + 0.8 * self.agreement + 0.3 * self.novelty + 0.2 * ease(self.text)
+        return self.worth + 0.4 * self.agreement + 0.3 * self.novelty + 0.1 * ease(self.text)
 
 
 def ease(text: str) -> float:

@@ -25,10 +25,22 @@ from models.copy.pool import TONES
 from models.copy.verify import FUNCTION_WORDS, Rejection, Rules, verify_part
 from models.generator import SMOLLM2
 
-__all__ = ["BLANK_OF", "MAX_TOKENS", "PHRASES", "TASKS", "ask", "faults", "rules_for", "speaks", "tidy", "version"]
+__all__ = [
+    "BLANK_OF",
+    "MAX_TOKENS",
+    "PHRASES",
+    "TASKS",
+    "ask",
+    "faults",
+    "rules_for",
+    "speaks",
+    "tidy",
+    "version",
+    "whole_sentences",
+]
 
 HERE: Final = Path(__file__).parent
-PHRASES: Final = ("use", "doing", "moment", "occasion")
+PHRASES: Final = ("use", "moment", "doing", "occasion")
 TASKS: Final = (*PHRASES, *TONES)
 BLANK_OF: Final[Mapping[str, str]] = {
     "use": "doing",
@@ -63,6 +75,11 @@ def version() -> str:
 def speaks(generator_name: str, language: str) -> bool:
     """Whether to ask this model in this language at all: SmolLM2 knows no Chinese."""
     return language in book()[1] and (language == "en" or generator_name != SMOLLM2)
+
+
+def whole_sentences(generator_name: str) -> bool:
+    """Whether to ask this model for scenes: of SmolLM2's, most make no sense, and no score tells which do."""
+    return generator_name != SMOLLM2
 
 
 def ask(noun: str, task: str, *, language: str, voiced: bool) -> str:
@@ -117,6 +134,8 @@ def faults(text: str, task: str, rules: Rules) -> list[Rejection]:
         found.append(Rejection("shape", task, "not what people do"))
     if BLANK_OF[task] == "moment" and (ing or words[0] in grammar()["no_start"]):
         found.append(Rejection("shape", task, "not a moment"))
+    if task in PHRASES and rules.known and set(words) - FUNCTION_WORDS <= rules.known:
+        found.append(Rejection("repetition", task, "only names the product"))
     content = [word for word in words if word not in FUNCTION_WORDS]
     if task in TONES and len(content) < 3:
         found.append(Rejection("too_short", task, "says nothing"))

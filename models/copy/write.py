@@ -7,6 +7,7 @@ hand-written template stands in.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,14 @@ __all__ = ["Ask", "Breaker", "Report", "Written", "draw_lines", "write_variants"
 MIN_LOGPROB: Final = -3.2  # mean over the tokens of a piece; below it a small model stops making sense
 ROUNDS: Final = (0.9, 0.6)  # temperature of the first round, and of the repair round where too little came of it
 KEPT: Final = 6  # pieces of one task that are good enough to be used
+ENOUGH: Final = 2  # pieces of a blank below which longer ones are asked for
+LEAST_WORTH: Final[Mapping[str, float]] = {
+    "use": -0.7,
+    "doing": -1.2,
+    "moment": -0.9,
+    "occasion": -1.2,
+}  # `Line.worth`; scenes: none
+LONGER_OF: Final[Mapping[str, str]] = {"doing": "use", "occasion": "moment"}
 SAID_BEFORE: Final = 0.8  # likeness of two texts that say the same
 
 
@@ -80,7 +89,7 @@ def write_variants(
     seed: int,
     taken: Mapping[Key, Sequence[Variant]] | None = None,
     keep: int = 3,
-    samples: int = 16,
+    samples: int = 48,
     budget_s: float = 120.0,
     breaker: Breaker | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -105,7 +114,7 @@ def write_variants(
             try:
                 lines = draw_lines(
                     topic,
-                    needed([ask.key for ask in some]),
+                    needed([ask.key for ask in some], scenes=pieces.whole_sentences(generator.name)),
                     generator=generator,
                     encoder=encoder,
                     others=others,
@@ -165,13 +174,16 @@ def draw_lines(
     samples: int,
     report: Report,
 ) -> dict[str, list[Line]]:
-    """task -> ranked pieces. A second, cooler round for a task that the first left with too few."""
+    """task -> ranked pieces. A second, cooler round for a task that the first left with too few; longer pieces where short ones are few."""
     noun, language = topic
     voice = generator.voice
     rules = pieces.rules_for(noun, language, words=voice.words if voice else frozenset())
     only = approved(rules) if language == "en" else None
     found: dict[str, list[Line]] = {}
     for task in tasks:
+        short = LONGER_OF.get(task)
+        if short is not None and len(found.get(short, ())) >= ENOUGH:
+            continue
         asked = pieces.ask(noun, task, language=language, voiced=voice is not None)
         name = f"{pieces.version()}/{task}/{language}"
         lines: list[Line] = []
@@ -193,7 +205,10 @@ def draw_lines(
             if len(lines) >= KEPT // 2:
                 break
         report.accepted += len(lines)
-        found[task] = rank(encoder, lines, noun=noun, others=others, old=old, keep=KEPT)
+        ranked = rank(encoder, lines, noun=noun, others=others, old=old, keep=len(lines))
+        least = LEAST_WORTH.get(task, -math.inf) if language == "en" else -math.inf  # measured for English only
+        report.refused["off_topic"] += sum(line.worth < least for line in ranked)
+        found[task] = [line for line in ranked if line.worth >= least][:KEPT]
     return found
 
 
@@ -215,7 +230,7 @@ def accept(
             return None
         report.repaired += 1
         told = shorter
-    return Line(told, task, sample.logprob, name)
+    return Line(told, task, sample.logprob, name, tokens=sample.tokens)
 
 
 def faults_of(text: str, sample: Sample, task: str, *, rules: Rules, lines: Sequence[Line], old: Sequence[str]) -> list[str]:
