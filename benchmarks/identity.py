@@ -78,10 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sequences", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="number of the first sequence, to run them in slices")
     args = parser.parse_args(argv)
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
     began, spent = time.monotonic(), time.process_time()
-    tally, faults, examples = asyncio.run(run(args.sequences, args.seed))
+    tally, faults, examples = asyncio.run(run(args.sequences, args.seed, first=args.first))
     print(", ".join(f"{n:,} {name}" for name, n in tally.items()))
     print(f"{time.monotonic() - began:.0f} s, {time.process_time() - spent:.0f} s of CPU")
     for fault, n in faults.most_common(20):
@@ -90,13 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if faults else 0
 
 
-async def run(sequences: int, seed: int) -> tuple[Counter[str], Counter[str], dict[str, str]]:
+async def run(sequences: int, seed: int, *, first: int = 0) -> tuple[Counter[str], Counter[str], dict[str, str]]:
     """What was done, faults by kind, and an example of each."""
     tally, faults, examples = Counter[str](), Counter[str](), dict[str, str]()
-    for first in range(0, sequences, TOGETHER):
-        numbers = range(first, min(sequences, first + TOGETHER))
+    for begin in range(first, first + sequences, TOGETHER):
+        numbers = range(begin, min(first + sequences, begin + TOGETHER))
         cases = {number: sequence(f"s{number}.", Random(f"{seed} {number}")) for number in numbers}
-        rng = Random(f"{seed} order {first}")
+        rng = Random(f"{seed} order {begin}")
         tidy, shuffled = World(), World()
         await tidy.play([case.events for case in cases.values()], Random(0))
         orders = [disordered(case.events, rng) for case in cases.values()]

@@ -74,6 +74,9 @@ async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Seq
         await store.watches.drop(effects.unwatch)
     for ref, at in effects.erase:
         await store.erase(ref, at=at)
+    if effects.erase:
+        # once more: an update that was sent between the empty record and the erasure must not be the last of its key
+        await publisher.send([out for out in effects.out if out.message is None], [])
     if effects.exports:
         await store.put_exports(effects.exports)
     if effects.freeze:
@@ -91,6 +94,8 @@ async def commit(effects: Effects, *, store: Store, publisher: Sender, dead: Seq
     cleared = [timer for timer in effects.cleared if timer.ref not in done.users]
     if cleared:
         await store.clear_timers(cleared)
+    if effects.called_off:
+        await store.clear_timers(effects.called_off)
     return done
 
 

@@ -82,6 +82,7 @@ class Effects:
     answers: list[DecisionWrite] = field(default_factory=list)  # what was done with a list: replaces the record
     timers: list[Timer] = field(default_factory=list)
     cleared: list[Timer] = field(default_factory=list)  # claimed timers that are done
+    called_off: list[tuple[Ref, str]] = field(default_factory=list)  # timers of who is erased, whenever they are due
     items: dict[str, bytes | None] = field(default_factory=dict)
     erase: list[tuple[Ref, float]] = field(default_factory=list)
     sent: dict[tuple[Ref, str], Any] = field(default_factory=dict)  # (shopper, campaign) -> message that counts for the caps

@@ -23,6 +23,7 @@ from models.watching import CARTED, LOOKED, WISHED, unpack
 from schemas.errors import PipelineError
 from schemas.topics import TOPICS
 from streams.decision import decode_decision, decode_outcome
+from streams.journeys import SENT
 from streams.listing import OPEN, decode_answers, decode_listed, decode_open
 from streams.people import ALIAS, read_alias
 from streams.store import ERASED, erased_at
@@ -74,6 +75,8 @@ def readable(name: str, data: bytes) -> Any:
         if kind == "profile":
             return describe(decode(data))
         if kind == "decision":
+            if rest.endswith(SENT):
+                return {"counts": True}  # its message left, or it was to send nothing
             if data[:1] == b"@":
                 return {"decision_id": data[1:].decode()}
             return plain(decode_outcome(data) if "#" in rest else decode_decision(data))

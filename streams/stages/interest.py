@@ -93,8 +93,7 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
         person = state.people.get(fact.person)
         if person is None:
             effects.count("erased")
-            ref = state.people.refs(state.people.resolve(fact.person))
-            effects.unwatch += [(ref, line.product_id) for line in products_of(fact)]  # noted just before the erasure, perhaps
+            _overtaken(effects, state, fact)
             continue
         profile = person.profile
         fresh = fact.source.offset > profile.fences.get(source, -1)
@@ -148,6 +147,18 @@ async def interest(facts: Sequence[Fact], state: InterestState, *, now: float) -
                 CountWrite(topic=topic, partition=partition, expected=fence, offset=offset, counts=counts[topic, partition])
             )
     return effects
+
+
+def _overtaken(effects: Effects, state: InterestState, fact: Fact) -> None:
+    """An event of somebody who is erased. Their erasure may have overtaken this very batch: take back what was sent and noted."""
+    user_id = state.people.resolve(fact.person)
+    ref = state.people.refs(user_id)
+    effects.unwatch += [(ref, line.product_id) for line in products_of(fact)]
+    if any(out.message is None and out.key == fact.person for out in effects.out):
+        return
+    effects.called_off += [(ref, name) for name in state.waiting.definitions.campaigns]
+    for one in dict.fromkeys((fact.person, user_id)):
+        effects.out.append(Out(topic="profiles", key=one, id=outbound_id("erased", fact.source, one), at=fact.at, message=None))
 
 
 def _teach(effects: Effects, teach: Teach, person: Person, fact: Fact, order: OrderCompleted) -> None:

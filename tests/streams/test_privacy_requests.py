@@ -174,6 +174,10 @@ async def test_the_page_says_it_in_words_and_shows_text_as_text() -> None:
     assert "each record for 7 days" in said  # what Kafka keeps is named, with how long
 
 
+def test_the_mark_of_a_decision_that_counts_is_told_in_words() -> None:
+    assert readable("decision:d1#sent", b"\x01") == {"counts": True}
+
+
 def test_a_value_that_cannot_be_read_is_told_as_it_is() -> None:
     told = about("ana", {"ana": {"profile": b"\xff damaged"}}, request_id="r", at=NOW)
 
