@@ -32,10 +32,10 @@ test: $(DEV)
 	$(BIN)/python -m pytest
 
 bench: $(DEV)
-	$(BIN)/python -m benchmarks.interest
-	$(BIN)/python -m benchmarks.growth
-	$(BIN)/python -m benchmarks.latency
-	$(BIN)/python -m benchmarks.chaos
+	for name in interest growth ready latency chaos timelines timers gates freshness rules reasons replay_equal recommender \
+	  cold_start first_click hostile serving copy peeking offpolicy propensity delays merge decision_cost drift lift; do \
+	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name || failed="$$failed $$name"; done; \
+	  test -z "$$failed" || { echo "bars missed:$$failed"; exit 1; }
 
 check: $(DEV)
 	$(BIN)/ruff format --check .
