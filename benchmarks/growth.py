@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import resource
 import shutil
@@ -191,7 +192,9 @@ async def measure(
         size=size,
         event_us=spent / events * 1e6,
         redis_us=served / events * 1e6,
-        list_us=(cpu_s() - used) / max(len(updates), 1) * 1e6,
+        list_us=(cpu_s() - used)
+        / max(sum(len(json.loads(value)["triggers"]) for _, value in due), 1)
+        * 1e6,  # one list a trigger
         client_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         redis_mib=memory / 2**20,
     )
