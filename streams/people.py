@@ -91,6 +91,7 @@ class People:
         self.aliases[user_id] = target
         self.by_id.pop(user_id, None)
         frozen = self.frozen[user_id] = Frozen(person.ref, person.version, person.profile)
+        self.versions[user_id] = person.version
         return frozen
 
     def forget(self, user_id: str, *, at: float) -> None:

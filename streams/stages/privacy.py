@@ -109,6 +109,8 @@ def _link(effects: Effects, state: PrivacyState, other_id: str, person: Person, 
     frozen = people.frozen.get(other_id)
     if people.resolve(other_id) == person.user_id:
         if frozen is None:
+            if other_id in people.aliases:  # it lapses when nobody has said it for as long as profiles are kept
+                effects.thaw.append(_alias(people, other_id, person.user_id))
             return
     elif other_id in people.aliases:
         effects.count("claimed_id")  # another shopper's: a shared device makes nobody the same person
@@ -130,6 +132,8 @@ def _link(effects: Effects, state: PrivacyState, other_id: str, person: Person, 
         )
         other.version += 1
         other.changed = False
+        if other.ref in person.profile.merged:  # the alias had lapsed, and the browser came again: that is new
+            person.profile.merged.remove(other.ref)
         frozen = people.freeze(other_id, person.user_id, other)
     if frozen.ref not in person.profile.merged:
         merge(person.profile, frozen.profile, ref=frozen.ref)
@@ -139,6 +143,15 @@ def _link(effects: Effects, state: PrivacyState, other_id: str, person: Person, 
     effects.thaw.append(
         UserWrite(ref=frozen.ref, expected=frozen.version, data=alias_bytes(person.user_id, None), ttl_s=ALIAS_TTL_S)
     )
+
+
+def _alias(people: People, other_id: str, user_id: str) -> UserWrite:
+    """An alias said again: it lives on, and leads straight to the shopper, however long the way was. Losing the write is harmless."""
+    write = UserWrite(
+        ref=people.refs(other_id), expected=people.versions[other_id], data=alias_bytes(user_id, None), ttl_s=ALIAS_TTL_S
+    )
+    people.versions[other_id] += 1
+    return write
 
 
 def _forget_too(effects: Effects, state: PrivacyState, fact: Fact) -> None:
