@@ -179,12 +179,12 @@ def _optimiser(found: Found, problems: list[str]) -> None:
     posterior = Posterior(merge([total, prior(found.now)]), now=found.now)  # as the worker has it
     fade = 1.0 / total.weight(found.now)
     context = decided[-1]["context"]
-    print(f"{'factor':<10}{'arm':<12}{'decided':>9}{'mean reward':>13}{'chosen next':>13}")
+    print(f"{'factor':<10}{'arm':<12}{'decided':>9}{'chosen next':>13}")
     for factor, arms in FACTORS.items():
         for arm, share in zip(arms, posterior.propensities(factor, context), strict=True):
             sums = total.arms.get((factor, arm))
-            n, reward = (sums.n * fade, sums.sum_r / sums.n) if sums is not None and sums.n else (0.0, 0.0)
-            print(f"{factor:<10}{arm:<12}{n:>9.0f}{reward:>13.3f}{share:>13.2f}")
+            n = sums.n * fade if sums is not None else 0.0  # no mean reward: the policy chose who got which arm
+            print(f"{factor:<10}{arm:<12}{n:>9.0f}{share:>13.2f}")
     taste = ", ".join(f"{tone} {share:.0%}" for tone, share in CLICKS.items())
     print(
         f"(Simulated shoppers click by tone: {taste}. A few dozen answers only begin to show it. `chosen next`: for the shopper decided last.)"
