@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import struct
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -13,14 +11,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import TransientError
 from schemas.events import ProductUpserted
+from streams.modelchild import ModelChild, answer
 
 Vector = npt.NDArray[np.float32]
 KINDS = (".jpg", ".jpeg", ".png", ".webp")
 CHUNK = 16
 CACHED = 20_000
-START_TIMEOUT_S = 120.0
 
 
 class Answer(msgspec.Struct):
@@ -50,8 +47,7 @@ class Imaging:
     def __init__(self, name: str, folder: Path | None) -> None:
         self.name, self.folder = name, folder
         self._cache: OrderedDict[tuple[str, int, int], Vector | None] = OrderedDict()  # by path, time and size of the file
-        self._child: asyncio.subprocess.Process | None = None
-        self._lock = asyncio.Lock()
+        self._child = ModelChild("streams.imaging", name, what="image encoder")
 
     async def pictures(self, products: list[ProductUpserted]) -> dict[str, Vector]:
         """Product -> vector of its picture, of those that have one. Raises TransientError while the model's process is gone."""
@@ -70,52 +66,10 @@ class Imaging:
         return found
 
     async def _ask(self, paths: list[str]) -> list[bytes]:
-        async with self._lock:
-            child = await self._started()
-            if child.stdin is None or child.stdout is None:
-                raise TransientError("image encoder: child has no pipes")
-            try:
-                child.stdin.write(frame(paths))
-                await child.stdin.drain()
-                size = struct.unpack(">I", await child.stdout.readexactly(4))[0]
-                return msgspec.msgpack.decode(await child.stdout.readexactly(size), type=Answer).rows
-            except (asyncio.IncompleteReadError, ConnectionError) as error:
-                self._child = None
-                raise TransientError(f"image encoder {self.name}: the child process ended") from error
-
-    async def _started(self) -> asyncio.subprocess.Process:
-        if self._child is None or self._child.returncode is not None:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "streams.imaging", self.name, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-            )
-            if child.stdout is None:
-                raise TransientError("image encoder: child has no pipes")
-            try:
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    await child.stdout.readexactly(4)
-            except (asyncio.IncompleteReadError, TimeoutError) as error:
-                if child.returncode is None:
-                    child.kill()
-                raise TransientError(f"image encoder {self.name}: the model did not load; see the log above") from error
-            self._child = child
-        return self._child
+        return msgspec.msgpack.decode(await self._child.ask(paths), type=Answer).rows
 
     async def close(self) -> None:
-        child, self._child = self._child, None
-        if child is not None and child.returncode is None:
-            if child.stdin is not None:
-                child.stdin.close()
-            try:
-                async with asyncio.timeout(5):
-                    await child.wait()
-            except TimeoutError:
-                child.kill()
-                await child.wait()
-
-
-def frame(value: object) -> bytes:
-    body = msgspec.msgpack.encode(value)
-    return struct.pack(">I", len(body)) + body
+        await self._child.close()
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -129,16 +83,11 @@ def serve(name: str) -> None:
 
     encoder = ImageEncoder(name)
     encoder.load()
-    out, source = sys.stdout.buffer, sys.stdin.buffer
-    out.write(b"ok\r\n")
-    out.flush()
-    while len(header := source.read(4)) == 4:
-        paths = msgspec.msgpack.decode(source.read(struct.unpack(">I", header)[0]), type=list[str])
-        rows = [
-            b"" if row is None else row.astype(np.float32).tobytes() for row in encoder.encode([Path(path) for path in paths])
-        ]
-        out.write(frame(Answer(rows)))
-        out.flush()
+    answer(lambda paths: Answer([_row(row) for row in encoder.encode([Path(path) for path in paths])]))
+
+
+def _row(vector: Vector | None) -> bytes:
+    return b"" if vector is None else vector.astype(np.float32).tobytes()
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ async def test_a_text_only_catalogue_loses_nothing(imaging: Imaging) -> None:
 
     ids = [f"p{i}" for i in range(5)]
     assert await plain.store.held_items(ids) == await seeing.store.held_items(ids)
-    assert imaging._child is None  # nothing to look at, nothing started
+    assert not imaging._child.started  # nothing to look at, nothing started
 
 
 @pytest.mark.parametrize(
