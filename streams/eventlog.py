@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from models.evaluation.log import PURCHASE, Basket, EvaluationError, EventLog, Product, in_order
 from schemas.codec import decode
-from schemas.errors import EventError, FatalError, TransientError
+from schemas.errors import EventError
 from schemas.events import (
     EVENTS,
     Aliased,
@@ -26,13 +26,11 @@ from schemas.events import (
     ProductViewed,
     Source,
 )
-from schemas.topics import full_name
+from streams.reading import everything
 from streams.settings import Settings
 
 LOOKS: Final = {ProductClicked: "view", ProductViewed: "view", ProductAddedToWishlist: "wishlist", ProductAdded: "cart"}
 TOPIC_OF: Final = {name: topic for topic, events in EVENTS.items() for name in events}
-READ_TIMEOUT_S: Final = 10.0
-QUIET_S: Final = 0.5  # the embedded broker's end offsets leave out the newest batch: read on until nothing comes
 
 
 @dataclass
@@ -136,47 +134,10 @@ def _decode(
 
 async def read_topics(settings: Settings, topics: Sequence[str]) -> tuple[EventLog, Counter[str]]:
     """All that the topics (short names) hold now. Raises TransientError where Kafka does not answer, FatalError for a missing topic."""
-    from aiokafka import AIOKafkaConsumer, TopicPartition
-    from aiokafka.errors import KafkaError
-
     unknown = [topic for topic in topics if topic not in EVENTS]
     if unknown:
         raise EvaluationError(f"no inbound topic {', '.join(unknown)}; there are: {', '.join(EVENTS)}")
-    reading, began = Reading(), time.time()
-    consumer = AIOKafkaConsumer(auto_offset_reset="earliest", enable_auto_commit=False, **settings.kafka_client())
-    try:
-        await consumer.start()
-        places = []
-        for topic in topics:
-            name = full_name(topic, settings.prefix)
-            partitions = consumer.partitions_for_topic(name) if name in await consumer.topics() else None
-            if not partitions:
-                raise FatalError(f"kafka has no topic {name}: run `headrace topics`")
-            places += [TopicPartition(name, partition) for partition in sorted(partitions)]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        begins = await consumer.beginning_offsets(places)
-        left = {place for place in places if begins[place] < ends[place]}
-        newer: set[TopicPartition] = set()  # partitions that have reached what was written after we began
-        while len(newer) < len(places):
-            wait_s = READ_TIMEOUT_S if left else QUIET_S
-            batches = await consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=1000)
-            if not batches and left:
-                raise TransientError(f"{', '.join(topics)}: no answer within {READ_TIMEOUT_S:.0f} s")
-            if not batches:
-                break
-            for place, records in batches.items():
-                short = place.topic.removeprefix(f"{settings.prefix}.")
-                for record in records:
-                    if record.timestamp / 1000.0 > began:
-                        newer.add(place)
-                    else:
-                        _decode(
-                            reading, short, place.partition, record.offset, record.key, record.value, record.timestamp / 1000.0
-                        )
-            left = {place for place in left - newer if await consumer.position(place) < ends[place]}
-    except (KafkaError, OSError) as error:
-        raise TransientError(f"topics of {settings.kafka} cannot be read: {type(error).__name__}") from error
-    finally:
-        await consumer.stop()
+    reading = Reading()
+    async for one in everything(settings, topics):
+        _decode(reading, one.topic, one.partition, one.offset, one.key, one.value, one.timestamp_s)
     return reading.log(", ".join(topics)), reading.refused

@@ -6,37 +6,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from models.evidence.ledger import Ledger, Taken
 from models.gates import is_bot
 from models.machine_opens import opened_by_machine
 from schemas.codec import decode, decode_message
-from schemas.errors import EventError, FatalError, TransientError
+from schemas.errors import EventError
 from schemas.events import Fact, Feedback, OrderCompleted, OrderRefunded, Source
 from schemas.ids import TokenError, read_token
 from schemas.messages import Decided, EmailReady, PushReady, Suppressed, parse_iso
-from schemas.topics import full_name, short_name
+from streams.reading import Raw, everything
 from streams.settings import Settings
 
 OUTBOUND: Final = ("decisions", "content.email", "content.push", "suppressions")
 INBOUND: Final = ("conversion", "click")
-READ_TIMEOUT_S: Final = 30.0
-QUIET_S: Final = 2.0  # an embedded broker may name an end that nothing stands at
 
 __all__ = ["Raw", "Read", "books", "read"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Raw:
-    """One record of one of the topics."""
-
-    topic: str  # short name
-    partition: int
-    offset: int
-    timestamp_s: float
-    key: bytes | None
-    value: bytes | None
 
 
 @dataclass
@@ -157,50 +143,5 @@ def _inbound(fact: Fact, *, secret: bytes, now: float) -> list[Step]:
 
 async def read(settings: Settings, *, now: float | None = None) -> Read:
     """All that the topics hold. Raises TransientError where Kafka does not answer, FatalError for a missing topic."""
-    from aiokafka import AIOKafkaConsumer, TopicPartition
-    from aiokafka.errors import KafkaError
-
-    records: list[Raw] = []
-    began = time.time()
-    consumer = AIOKafkaConsumer(auto_offset_reset="earliest", enable_auto_commit=False, **settings.kafka_client())
-    try:
-        await consumer.start()
-        there = await consumer.topics()
-        places: list[TopicPartition] = []
-        for name in (full_name(topic, settings.prefix) for topic in (*OUTBOUND, *INBOUND)):
-            partitions = consumer.partitions_for_topic(name) if name in there else None
-            if not partitions:
-                raise FatalError(f"kafka has no topic {name}: run `headrace topics`")
-            places += [TopicPartition(name, partition) for partition in sorted(partitions)]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        begins = await consumer.beginning_offsets(places)
-        left = {place for place in places if begins[place] < ends[place]}
-        newer: set[TopicPartition] = set()  # partitions that have reached what was written after we began
-        while len(newer) < len(places):
-            batches = await consumer.getmany(timeout_ms=int((READ_TIMEOUT_S if left else QUIET_S) * 1000), max_records=2_000)
-            if not batches and left:
-                raise TransientError(f"topics of {settings.kafka}: no answer within {READ_TIMEOUT_S:.0f} s")
-            if not batches:
-                break
-            for place, got in batches.items():
-                if got[-1].timestamp / 1000.0 > began:
-                    newer.add(place)
-                records += [_raw(one, prefix=settings.prefix) for one in got if one.timestamp / 1000.0 <= began]
-            left = {place for place in left - newer if await consumer.position(place) < ends[place]}
-    except (KafkaError, OSError) as error:
-        raise TransientError(f"topics of {settings.kafka} cannot be read: {type(error).__name__}") from error
-    finally:
-        await consumer.stop()
+    records = [one async for one in everything(settings, (*OUTBOUND, *INBOUND))]
     return books(records, secret=settings.secret_key, now=now if now is not None else time.time())
-
-
-def _raw(record: Any, *, prefix: str) -> Raw:
-    return Raw(
-        topic=short_name(record.topic, prefix),
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_s=record.timestamp / 1000.0,
-        key=record.key,
-        value=record.value,
-    )
