@@ -11,7 +11,7 @@ import numpy as np
 from models.evidence import guardrails
 from models.evidence.guardrails import LIMITS, Breach
 from models.evidence.ledger import GLOBAL, Ledger
-from models.evidence.offpolicy import CONFIDENCE, Estimate, Log, Refusal, difference, value
+from models.evidence.offpolicy import CONFIDENCE, Estimate, Refusal, difference, value
 from models.evidence.sequences import Interval, lift, relative_lift
 
 __all__ = ["Arm", "Findings", "Lift", "findings"]
@@ -135,7 +135,7 @@ def _lifts(ledger: Ledger, experiment: str) -> list[Lift]:
 
 def _arms(ledger: Ledger) -> list[Arm]:
     """Doubly robust value of each arm; the intervals share the error over the arms of a factor (Bonferroni)."""
-    taken = list(ledger.decisions.values())[-KEPT:]
+    taken = ledger.newest(KEPT)
     found = []
     for factor in dict.fromkeys(name for one in taken for name in one.arms):
         arms = list(dict.fromkeys(arm for one in taken if factor in one.propensities for arm in sorted(one.propensities[factor])))
@@ -143,13 +143,7 @@ def _arms(ledger: Ledger) -> list[Arm]:
             rows = [one for one in taken if len(one.propensities.get(factor, {})) > 1 and arm in one.propensities[factor]]
             if not rows:
                 continue
-            log = Log(
-                contexts=np.array([one.context for one in rows]),
-                arms=np.array([arms.index(one.arms[factor]) for one in rows]),
-                rewards=np.array([ledger.reward(one.decision_id) for one in rows]),
-                propensities=np.array([[one.propensities[factor].get(name, 0.0) for name in arms] for one in rows]),
-                k=len(arms),
-            )
+            log = ledger.log(rows, factor, arms)
             target = np.zeros((len(rows), len(arms)))
             target[:, arms.index(arm)] = 1.0
             shared = 1.0 - (1.0 - CONFIDENCE) / len(arms)

@@ -8,11 +8,14 @@ what they bought before is the covariate. Facts that come twice count once, by t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from models import rewards
+from models.evidence.offpolicy import Log
 from models.evidence.ratio import RatioCheck
 from models.evidence.sums import Sums
 from models.rewards import KINDS, Outcome
@@ -154,6 +157,21 @@ class Ledger:
 
     def reward(self, decision_id: str) -> float:
         return rewards.reward(self.outcomes[decision_id])
+
+    def newest(self, n: int) -> list[Taken]:
+        """The `n` decisions that were entered last."""
+        return list(self.decisions.values())[-n:]
+
+    def log(self, rows: Sequence[Taken], factor: str, arms: Sequence[str]) -> Log:
+        """Decisions about one factor, with the reward of each; an arm that was not open has probability 0."""
+        place = {arm: i for i, arm in enumerate(arms)}
+        return Log(
+            contexts=np.array([one.context for one in rows]),
+            arms=np.array([place[one.arms[factor]] for one in rows]),
+            rewards=np.array([self.reward(one.decision_id) for one in rows]),
+            propensities=np.array([[one.propensities[factor].get(arm, 0.0) for arm in arms] for one in rows]),
+            k=len(arms),
+        )
 
     def _enter(self, experiment: str, user_id: str, *, at: float, treated: bool) -> None:
         entries = self.entries.setdefault(experiment, {})

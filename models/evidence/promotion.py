@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.evidence.ledger import Ledger
-from models.evidence.offpolicy import Log, Refusal, difference, health
+from models.evidence.offpolicy import difference, health
 
 __all__ = ["Verdict", "verdict"]
 
@@ -44,19 +44,13 @@ def verdict(ledger: Ledger, policy: Beliefs) -> Verdict:
     shared over the factors (Bonferroni).
     """
     found: dict[str, tuple[float, float, float]] = {}
-    refused: dict[str, Refusal] = {}
-    taken = list(ledger.decisions.values())[-KEPT:]
+    refused: dict[str, str] = {}  # factor -> why
+    taken = ledger.newest(KEPT)
     for factor, known in policy.factors.items():
         rows = [one for one in taken if len(one.propensities.get(factor, {})) > 1 and set(one.propensities[factor]) <= set(known)]
         if len(rows) < 2:
             continue
-        log = Log(
-            contexts=np.array([one.context for one in rows]),
-            arms=np.array([known.index(one.arms[factor]) for one in rows]),
-            rewards=np.array([ledger.reward(one.decision_id) for one in rows]),
-            propensities=np.array([[one.propensities[factor].get(arm, 0.0) for arm in known] for one in rows]),
-            k=len(known),
-        )
+        log = ledger.log(rows, factor, known)
         target = np.zeros((len(rows), len(known)))
         for i, one in enumerate(rows):
             open_arms = [arm for arm in known if arm in one.propensities[factor]]
@@ -64,13 +58,13 @@ def verdict(ledger: Ledger, policy: Beliefs) -> Verdict:
         target /= target.sum(axis=1, keepdims=True)
         checked = health(log, target)
         if checked.problems:
-            refused[factor] = Refusal(problems=checked.problems, health=checked)
+            refused[factor] = checked.problems[0]
             continue
         told = difference(log, target, confidence=1.0 - (1.0 - CONFIDENCE) / len(policy.factors))
         found[factor] = (told.value, told.low, told.high)
     if refused:
         factor, why = next(iter(refused.items()))
-        return Verdict(good=False, words=f"the log cannot say what it would earn: {factor}: {why.problems[0]}")
+        return Verdict(good=False, words=f"the log cannot say what it would earn: {factor}: {why}")
     if not found:
         return Verdict(good=False, words="no logged decision could be compared")
     worse = [f"{factor} ({value:+.4f})" for factor, (value, _, high) in found.items() if high < 0.0]
