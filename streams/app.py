@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,12 +20,11 @@ from streams.encoding import Encoding
 from streams.firing import Firing
 from streams.ops.health import Health, Watchdog
 from streams.ops.lag import LagPoller
-from streams.ops.logging import configure
 from streams.ops.metrics import Metrics
-from streams.ops.supervise import GIVE_UP, end_with_parent
 from streams.ops.web import application, serve
 from streams.pipeline import VERSION, Pipeline
 from streams.publish import Publisher
+from streams.running import run_to_end
 from streams.settings import Settings
 from streams.store.redis import RedisStore
 from streams.transport import App, Batch, BatchSchema, credentials, new_app
@@ -45,23 +43,8 @@ TOPICS_OF = {  # stage -> input topics, in the order of the picture
 
 
 def run_worker(settings: Settings, *, stages: Sequence[str]) -> int:
-    """Run until SIGTERM or SIGINT. A fatal fault is one line on stderr and a non-zero exit status."""
-    configure(level=settings.log_level, style=settings.log_format)
-    end_with_parent()
-    started = False
-    try:
-        settings.require("kafka", "redis")
-        for warning in settings.warnings:
-            log.warning(warning)
-        worker = Worker(settings, stages=stages)
-        try:
-            return asyncio.run(worker.run())
-        finally:
-            started = worker.health.started
-    except PipelineError as error:
-        print(f"headrace worker: {error}", file=sys.stderr, flush=True)
-        again = started or isinstance(error, Unreachable)  # a wrong setting would fail again; a server may come back
-        return 1 if again else GIVE_UP
+    """Run until SIGTERM or SIGINT. Returns the exit status."""
+    return run_to_end("worker", settings, lambda: Worker(settings, stages=stages))
 
 
 class Worker:

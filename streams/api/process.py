@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import sys
 
 from aiohttp import web
 
@@ -15,12 +14,11 @@ from streams.api.routes import Api, in_json
 from streams.connect import check_kafka, connect_store
 from streams.encoding import Encoding
 from streams.ops.health import Health
-from streams.ops.logging import configure
 from streams.ops.metrics import Metrics
-from streams.ops.supervise import GIVE_UP, end_with_parent
 from streams.ops.web import application, serve
 from streams.pipeline import VERSION, Pipeline
 from streams.publish import Publisher
+from streams.running import run_to_end
 from streams.settings import Settings
 from streams.store.redis import RedisStore
 
@@ -44,22 +42,8 @@ def web_application(pipeline: Pipeline, health: Health, *, token: str) -> web.Ap
 
 
 def run_api(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT. A fatal fault is one line on stderr and a non-zero exit status."""
-    configure(level=settings.log_level, style=settings.log_format)
-    end_with_parent()
-    started = False
-    try:
-        settings.require("kafka", "redis")
-        for warning in settings.warnings:
-            log.warning(warning)
-        process = ApiProcess(settings)
-        try:
-            return asyncio.run(process.run())
-        finally:
-            started = process.health.started
-    except PipelineError as error:
-        print(f"headrace api: {error}", file=sys.stderr, flush=True)
-        return 1 if started else GIVE_UP
+    """Run until SIGTERM or SIGINT. Returns the exit status."""
+    return run_to_end("api", settings, lambda: ApiProcess(settings))
 
 
 class ApiProcess:

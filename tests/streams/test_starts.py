@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from streams import connect
+from streams.api.process import run_api
 from streams.app import run_worker
 from streams.cli import main
 from streams.embedded import EmbeddedKafka, EmbeddedRedis, free_port
@@ -83,6 +84,17 @@ def test_a_redis_that_does_not_answer(servers, silent, server, capsys, monkeypat
 
     assert line.startswith("headrace worker: Redis at ") and "does not answer" in line
     assert "HEADRACE_REDIS" in line
+    assert status == AGAIN
+
+
+@pytest.mark.redis
+def test_an_api_whose_redis_is_away_may_be_started_again_as_a_worker_may(servers, capsys, monkeypatch):
+    monkeypatch.setattr(connect, "CONNECT_TIMEOUT_S", 0.5)
+
+    status = run_api(Settings.read(servers | {"HEADRACE_REDIS": f"redis://127.0.0.1:{free_port()}/0"}))
+
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith('{"time"')]
+    assert line.startswith("headrace api: Redis at ") and "does not answer" in line
     assert status == AGAIN
 
 
