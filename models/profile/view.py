@@ -101,15 +101,6 @@ def feelings(profile: Profile) -> dict[str, float]:
     return {name: total / weight for name, (total, weight) in profile.sentiment.items() if weight > 0.0}
 
 
-def local_hours(profile: Profile, offset_s: float = 0.0) -> list[float]:
-    """Share of activity in each hour of the shopper's day; `offset_s` is the zone's distance from UTC. Empty: not known."""
-    total = float(profile.hours.sum())
-    if total <= 0.0:
-        return []
-    shift = round(offset_s / 3600.0)
-    return [float(profile.hours[(hour - shift) % 24]) / total for hour in range(24)]
-
-
 def summary(profile: Profile, now: float) -> list[float]:
     """The policy's context: the features of CONTEXT, in that order."""
     rfm, band = profile.rfm, profile.price

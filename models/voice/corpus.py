@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -115,9 +114,3 @@ def split(pieces: Sequence[Piece], *, held_out: float, seed: int) -> tuple[list[
     random.Random(seed).shuffle(names)
     away = set(names[: max(1, round(held_out * len(names)))]) if len(names) > 1 else set()
     return [piece for piece in pieces if piece.about not in away], [piece for piece in pieces if piece.about in away]
-
-
-@lru_cache(maxsize=2)
-def default_pieces() -> tuple[Piece, ...]:
-    """The pieces of the corpus that ships with Headrace."""
-    return tuple(pieces_of(load(CORPUS)))

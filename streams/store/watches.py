@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from models.watching import Watcher, pack
@@ -158,10 +158,3 @@ def joined(watch: Watch, held: Watcher | None) -> Watcher:
         held.price if late or watch.price <= 0.0 else watch.price,
         held.told,
     )
-
-
-def by_product(watches: Sequence[Watch]) -> Mapping[str, list[Watch]]:
-    groups: dict[str, list[Watch]] = {}
-    for watch in watches:
-        groups.setdefault(watch.product_id, []).append(watch)
-    return groups
