@@ -65,7 +65,8 @@ class Live:
         await self.admin.start()
         for topic in await self.admin.describe_topics():
             self.places[topic["topic"]] = [TopicPartition(topic["topic"], p["partition"]) for p in topic["partitions"]]
-        self.consumer.assign([place for name in self.out for place in self.places[full_name(name, self.settings.prefix)]])
+        written = [name for name, topic in TOPICS.items() if topic.direction != "in"]
+        self.consumer.assign([place for name in written for place in self.places[full_name(name, self.settings.prefix)]])
         await self.consumer.seek_to_beginning()
         self.reader = asyncio.create_task(self._read(), name="read what comes out")
         return self
@@ -151,7 +152,7 @@ class Live:
             self._know(TopicPartition(record.topic, record.partition), record.offset + 1)
             name = short_name(record.topic, self.settings.prefix)
             self.counts[name] += 1
-            if record.value is None:
+            if record.value is None or name not in self.out:  # examples for the learner are counted, not read
                 continue
             if name == "dead-letters":
                 self.out[name].append({key: value.decode() for key, value in record.headers})

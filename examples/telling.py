@@ -196,7 +196,7 @@ def _optimiser(found: Found, problems: list[str]) -> None:
 def _topics(found: Found, problems: list[str]) -> None:
     _head("records by topic")
     for name, topic in TOPICS.items():
-        print(f"{found.counts.get(name, 0):7,}  {'in ' if topic.direction == 'in' else 'out'}  {topic.name}")
+        print(f"{found.counts.get(name, 0):7,}  {topic.direction:<8}  {topic.name}")
     print(f"consumer lag {found.lag}")
     silent = [name for name in found.out if not found.counts.get(name)]
     if silent:
