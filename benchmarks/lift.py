@@ -135,7 +135,7 @@ def plot(seen: dict[str, list[Books]], path: Path) -> None:
         axes.fill_between(x, 100 * weekly.min(axis=0), 100 * weekly.max(axis=0), color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="week", ylabel="orders added by messages, %", title="Simulated shop: lift over no messages")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center right", bbox_to_anchor=(1.0, 0.32))
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
 
